@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from vae_keras import losses
+from vae_keras.parameters import CHOICES
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(size=(4, 8, 8, 3)).astype("float32")
+LOGITS = RNG.normal(size=(4, 8, 8, 3)).astype("float32")
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits.astype("float64")))
+
+
+def test_likelihoods_are_those_a_run_may_choose():
+    assert tuple(losses.LIKELIHOODS) == CHOICES["likelihood"]
+
+
+@pytest.mark.parametrize("name", losses.LIKELIHOODS)
+def test_one_float32_number_per_image(name):
+    values = losses.LIKELIHOODS[name](IMAGES, LOGITS)
+    assert values.shape == (4,)
+    assert values.dtype == "float32"
+
+
+@pytest.mark.parametrize("name", losses.LIKELIHOODS)
+def test_a_grey_image_stacked_to_three_channels_costs_three_times_as_much(name):
+    grey, logits = IMAGES[..., :1], LOGITS[..., :1]
+    once = losses.LIKELIHOODS[name](grey, logits)
+    thrice = losses.LIKELIHOODS[name](np.repeat(grey, 3, -1), np.repeat(logits, 3, -1))
+    np.testing.assert_allclose(thrice, 3 * once, rtol=1e-6)
+
+
+def test_bce_at_one_half_is_log_2_a_pixel_and_channel():
+    images = RNG.uniform(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(
+        losses.bce(images, np.zeros_like(images)), 3072 * np.log(2), rtol=1e-6
+    )
+
+
+def test_bce_matches_numpy():
+    p = sigmoid(LOGITS)
+    expected = -(IMAGES * np.log(p) + (1 - IMAGES) * np.log(1 - p)).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.bce(IMAGES, LOGITS), expected, rtol=1e-5)
+
+
+def test_bce_stays_finite_at_extreme_logits():
+    ones = np.ones((1, 2, 2, 1), "float32")
+    np.testing.assert_allclose(losses.bce(ones, -200 * ones), 800.0)
+    np.testing.assert_allclose(losses.bce(ones, 200 * ones), 0.0)
+
+
+def test_mse_is_half_the_squared_error_to_the_sigmoid():
+    expected = 0.5 * ((IMAGES - sigmoid(LOGITS)) ** 2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.mse(IMAGES, LOGITS), expected, rtol=1e-5)
+    black = np.zeros((1, 28, 28, 1), "float32")
+    np.testing.assert_allclose(losses.mse(black, black), 784 * 0.5 * 0.25)
+
+
+def test_kl_of_mean_1_in_10_dimensions_is_5():
+    kl = losses.kl_divergence(np.ones((3, 10), "float32"), np.zeros((3, 10), "float32"))
+    np.testing.assert_allclose(kl, [5, 5, 5])
+
+
+def test_kl_of_the_prior_is_zero():
+    zeros = np.zeros((2, 7), "float32")
+    np.testing.assert_array_equal(losses.kl_per_dim(zeros, zeros), zeros)
+
+
+def test_kl_matches_the_integral():
+    mean, log_var = 0.7, -1.3
+    z = np.linspace(-12, 12, 200_001)
+    log_q = -0.5 * ((z - mean) ** 2 / np.exp(log_var) + log_var)
+    integral = (np.exp(log_q) * (log_q + 0.5 * z**2)).sum() * (z[1] - z[0]) / np.sqrt(2 * np.pi)
+    kl = losses.kl_divergence(np.full((1, 1), mean, "float32"), np.full((1, 1), log_var, "float32"))
+    np.testing.assert_allclose(kl, integral, rtol=1e-5)
+
+
+def test_kl_grows_with_the_number_of_dimensions():
+    mean, log_var = RNG.normal(size=(2, 5, 6)).astype("float32")
+    doubled = losses.kl_divergence(np.tile(mean, 2), np.tile(log_var, 2))
+    np.testing.assert_allclose(doubled, 2 * losses.kl_divergence(mean, log_var), rtol=1e-6)
+
+
+def test_free_bits_bound_each_dimension_of_the_batch_mean():
+    # KL of the first dimension: 0.5 and 0 (mean 0.25); of the second: 2 and 2.
+    z_mean = np.array([[1, 2], [0, 2]], "float32")
+    z_log_var = np.zeros((2, 2), "float32")
+    penalty = losses.free_bits_divergence(z_mean, z_log_var, 0.4)
+    np.testing.assert_allclose(penalty, [2.4, 2.4])
+    without = losses.free_bits_divergence(z_mean, z_log_var, 0.0)
+    np.testing.assert_allclose(without, [2.25, 2.25])
