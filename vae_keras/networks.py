@@ -1,0 +1,131 @@
+"""Encoders and decoders, chosen by the name of their architecture."""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from vae_keras.layers import ResidualBlock
+from vae_keras.parameters import check
+
+
+def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None):
+    """Builds the network from an image to the parameters of its posterior.
+
+    Args:
+        architecture: "residual" or "plain" (convolutions of 32, 64 and 128 channels, the first
+            two with stride 2, and 256 hidden units), or "mlp" (400 hidden units).
+        image_shape: `(height, width, channels)`, height and width divisible by 4.
+        latent_dim: number of latent dimensions.
+        num_classes: if above 0, the labels are a second input, one-hot.
+        dtype: dtype policy of the hidden layers; by default the global one.
+
+    Returns:
+        A `keras.Model` from images in [0, 1], `(batch_size, height, width, channels)` (or the pair
+        of these and of one-hot labels, `(batch_size, num_classes)`) to `(z_mean, z_log_var)`, each
+        `(batch_size, latent_dim)` in float32.
+
+    Raises:
+        ValueError: if the architecture is unknown, the image size is not divisible by 4, or
+            another argument is out of its range.
+    """
+    _check(architecture, image_shape, latent_dim, num_classes)
+    images = keras.Input(image_shape, name="images")
+    body = _mlp_encoder if architecture == "mlp" else _convolutional_encoder
+    labels = _label_input(num_classes)
+    hidden = body(images, labels, dtype)
+    posterior = [
+        layers.Dense(latent_dim, dtype="float32", name=name)(hidden)
+        for name in ("z_mean", "z_log_var")
+    ]
+    return keras.Model([images, *labels] if labels else images, posterior, name="encoder")
+
+
+def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None):
+    """Builds the network from a latent code to the logits of an image.
+
+    Args:
+        architecture: "residual" (a dense layer, two transposed convolutions, a residual block
+            after each), "plain" (the same without residual blocks) or "mlp" (400 hidden units).
+        image_shape: `(height, width, channels)`, height and width divisible by 4.
+        latent_dim: number of latent dimensions.
+        num_classes: if above 0, the labels are a second input, one-hot.
+        dtype: dtype policy of the hidden layers; by default the global one.
+
+    Returns:
+        A `keras.Model` from codes, `(batch_size, latent_dim)` (or the pair of these and of one-hot
+        labels, `(batch_size, num_classes)`) to logits, `(batch_size, height, width, channels)` in
+        float32; their sigmoid is the image in [0, 1].
+
+    Raises:
+        ValueError: as `build_encoder`.
+    """
+    _check(architecture, image_shape, latent_dim, num_classes)
+    codes = keras.Input((latent_dim,), name="z")
+    labels = _label_input(num_classes)
+    hidden = layers.Concatenate(dtype=dtype)([codes, *labels]) if labels else codes
+    if architecture == "mlp":
+        logits = _mlp_decoder(hidden, image_shape, dtype)
+    else:
+        logits = _convolutional_decoder(hidden, image_shape, dtype, architecture == "residual")
+    return keras.Model([codes, *labels] if labels else codes, logits, name="decoder")
+
+
+def _convolutional_encoder(images, labels, dtype):
+    conv = partial(
+        layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype
+    )
+    hidden = conv(32, strides=2)(images)
+    hidden = conv(64, strides=2)(hidden)
+    hidden = conv(128)(hidden)
+    return _dense_encoder(hidden, labels, 256, dtype)
+
+
+def _mlp_encoder(images, labels, dtype):
+    return _dense_encoder(images, labels, 400, dtype)
+
+
+def _dense_encoder(hidden, labels, units, dtype):
+    hidden = layers.Flatten(dtype=dtype)(hidden)
+    if labels:
+        hidden = layers.Concatenate(dtype=dtype)([hidden, *labels])
+    return layers.Dense(units, activation="relu", dtype=dtype)(hidden)
+
+
+def _convolutional_decoder(hidden, image_shape, dtype, residual):
+    height, width, channels = image_shape
+    hidden = layers.Dense(height // 4 * (width // 4) * 128, activation="relu", dtype=dtype)(hidden)
+    hidden = layers.Reshape((height // 4, width // 4, 128), dtype=dtype)(hidden)
+    for filters in (64, 32):
+        hidden = layers.Conv2DTranspose(
+            filters, 3, strides=2, padding="same", activation="relu", dtype=dtype
+        )(hidden)
+        if residual:
+            hidden = ResidualBlock(filters, dtype=dtype)(hidden)
+    return layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(hidden)
+
+
+def _mlp_decoder(hidden, image_shape, dtype):
+    height, width, channels = image_shape
+    hidden = layers.Dense(400, activation="relu", dtype=dtype)(hidden)
+    hidden = layers.Dense(height * width * channels, dtype="float32")(hidden)
+    return layers.Reshape(image_shape, dtype="float32", name="logits")(hidden)
+
+
+def _label_input(num_classes):
+    return [keras.Input((num_classes,), name="labels")] if num_classes else []
+
+
+def _check(architecture, image_shape, latent_dim, num_classes):
+    check(architecture=architecture, latent_dim=latent_dim)
+    if len(image_shape) != 3 or any(size < 1 for size in image_shape):
+        raise ValueError(
+            f"`image_shape` must be (height, width, channels). Received: {tuple(image_shape)}"
+        )
+    if image_shape[0] % 4 or image_shape[1] % 4:
+        raise ValueError(
+            "`image_shape` must have a height and a width divisible by 4, as the networks halve "
+            f"both twice: pad or resize the images. Received: {tuple(image_shape)}"
+        )
+    if num_classes < 0:
+        raise ValueError(f"`num_classes` must be at least 0. Received: {num_classes}")
