@@ -1,0 +1,134 @@
+"""What the machine offers: devices, threads, precision. Import it first: it starts TensorFlow quietly.
+
+`VAE_KERAS_PRECISION` and `VAE_KERAS_THREADS` override what `configure` would choose.
+"""
+
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import vae_keras
+
+
+@contextlib.contextmanager
+def _hidden_notices():
+    """Keeps what native code writes to the standard error, and shows it only after an error.
+
+    TensorFlow's notices at start-up come before its log level is read: no setting hides them.
+    """
+    with tempfile.TemporaryFile() as notices:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(notices.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+with _hidden_notices():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # looks for the GPU drivers
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+
+
+def configure(precision=None, threads=None):
+    """Sets precision, threads and GPU memory for this process; call it before any tensor is made.
+
+    Args:
+        precision: "float32" or "mixed_bfloat16"; by default `$VAE_KERAS_PRECISION`, otherwise
+            what the hardware multiplies natively.
+        threads: number of threads TensorFlow computes with, at least 1; by default
+            `$VAE_KERAS_THREADS`, otherwise TensorFlow's own choice.
+
+    Returns:
+        `describe()`.
+
+    Raises:
+        ValueError: if the precision is unknown or the number of threads is no positive integer.
+    """
+    precision = precision or os.environ.get("VAE_KERAS_PRECISION") or native_precision()
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"unknown precision {precision!r}. Valid values of `precision` and of "
+            f"VAE_KERAS_PRECISION: {', '.join(PRECISIONS)}"
+        )
+    threads = threads if threads is not None else os.environ.get("VAE_KERAS_THREADS") or None
+    if threads is not None:
+        if not str(threads).isdigit() or int(threads) < 1:
+            raise ValueError(
+                "`threads` and VAE_KERAS_THREADS must be a whole number, at least 1. "
+                f"Received: {threads!r}"
+            )
+        tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+        tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    keras.config.set_dtype_policy(precision)
+    return describe()
+
+
+def native_precision():
+    """Returns "mixed_bfloat16" where the hardware multiplies bfloat16 natively, else "float32".
+
+    That is on GPUs of compute capability 8.0 and above, if all are, and on CPUs with AMX or
+    AVX512-BF16 where there is no GPU.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        capabilities = [gpu.get("compute_capability", (0, 0)) for gpu in details]
+        native = min(capabilities) >= BFLOAT16_COMPUTE_CAPABILITY
+    else:
+        native = bool(BFLOAT16_FLAGS & set(_cpu_info().get("flags", "").split()))
+    return "mixed_bfloat16" if native else "float32"
+
+
+def strategy():
+    """Returns the `tf.distribute.Strategy` to build the model under: mirrored over several GPUs."""
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def describe():
+    """Returns what a run records of its machine: device, threads, precision and versions."""
+    return {
+        "device": _device_name(),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+        "precision": keras.config.dtype_policy().name,
+        "vae_keras_version": vae_keras.__version__,
+        "tensorflow_version": tf.__version__,
+        "keras_version": keras.__version__,
+        "python_version": platform.python_version(),
+    }
+
+
+def _device_name():
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
+    return _cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info():
+    """Returns the first processor's entries of Linux's /proc/cpuinfo; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {}
+    entries = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in entries}
