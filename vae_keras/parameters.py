@@ -3,8 +3,10 @@
 import math
 import numbers
 
+from vae_keras.datasets import DATASETS
+
 CHOICES = {
-    "dataset": ("fashion_mnist", "cifar10", "mnist", "svhn", "digits", "photos"),
+    "dataset": tuple(DATASETS),
     "likelihood": ("bce", "mse"),
     "architecture": ("residual", "plain", "mlp"),
 }
@@ -95,6 +97,4 @@ def _check_schedule(parameters):
 
 
 def _is_number(value):
-    return (
-        isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
