@@ -1,0 +1,143 @@
+"""Measures of a trained VAE on held-out images: the columns of the table."""
+
+import numpy as np
+import tensorflow as tf
+
+BATCH_SIZE = 256
+NUM_TRAIN_IMAGES = 5000
+ACTIVE_UNIT_VARIANCE = 0.01
+
+
+def evaluate(vae, test, train):
+    """Measures a model; `train` is only for the generalisation gap.
+
+    Args:
+        vae: a compiled `VAE`.
+        test: pair `(images, labels)` of the test split, uint8 `(num_images, height, width,
+            channels)` and integers `(num_images,)`.
+        train: the same of the training images; the first 5,000 are used.
+
+    Returns:
+        Dict of floats:
+
+        - `elbo`: nats/image, at beta 1, z drawn from the posterior.
+        - `reconstruction_loss`, `kl_divergence`: its terms, nats/image.
+        - `excess`: nats/image, of BCE models only: `reconstruction_loss` above the entropy of the
+          grey levels.
+        - `mse`, `psnr`, `ssim`: of reconstructions from `z_mean`, see `image_quality`.
+        - `active_units`: number of latent dimensions in use, see `active_units`.
+        - `train_elbo`: nats/image, the ELBO of training images.
+        - `num_parameters`, `num_test_images`: counts.
+    """
+    images, labels = test
+    terms = elbo_terms(vae, images, labels)
+    train_images, train_labels = (array[:NUM_TRAIN_IMAGES] for array in train)
+    metrics = {
+        **terms,
+        **image_quality(images, reconstruct(vae, images, labels)),
+        "active_units": active_units(encode(vae, images, labels)[0]),
+        "train_elbo": elbo_terms(vae, train_images, train_labels)["elbo"],
+        "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),
+        "num_test_images": len(images),
+    }
+    if vae.likelihood == "bce":
+        metrics["excess"] = terms["reconstruction_loss"] - grey_level_entropy(images)
+    return metrics
+
+
+def elbo_terms(vae, images, labels=None):
+    """Estimates the ELBO at beta 1 with one draw from each image's posterior.
+
+    Returns:
+        Dict of `elbo`, `reconstruction_loss` and `kl_divergence`, in nats/image, means over images.
+    """
+    logs = vae.evaluate(images, labels, batch_size=BATCH_SIZE, verbose=0, return_dict=True)
+    terms = {name: logs[name] for name in ("reconstruction_loss", "kl_divergence")}
+    return {"elbo": -sum(terms.values()), **terms}
+
+
+def encode(vae, images, labels=None):
+    """Encodes any number of images in batches.
+
+    Returns:
+        Pair of arrays `(z_mean, z_log_var)`, each `(num_images, latent_dim)`.
+    """
+    batches = [vae.encode(*batch) for batch in _batches(images, labels)]
+    return tuple(np.concatenate(parts) for parts in zip(*batches))
+
+
+def reconstruct(vae, images, labels=None):
+    """Reconstructs any number of images from `z_mean` in batches.
+
+    Returns:
+        Array in [0, 1], `(num_images, height, width, channels)`.
+    """
+    return np.concatenate([vae.reconstruct(*batch) for batch in _batches(images, labels)])
+
+
+def image_quality(images, reconstructions):
+    """Compares images with their reconstructions.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+        reconstructions: floats in [0, 1], of the same shape.
+
+    Returns:
+        Dict of floats: `mse` (1/pixel, mean over images, pixels and channels), `psnr` (dB, mean
+        over images, each at most 100) and `ssim` (at most 1, mean over images and channels; the
+        Gaussian window of 11 pixels, or the largest odd one that fits the image).
+
+    Reference:
+        Wang et al., 2004, "Image Quality Assessment: From Error Visibility to Structural
+        Similarity", section III.
+    """
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            "`reconstructions` must have the shape of `images`. "
+            f"Received: {reconstructions.shape} and {images.shape}"
+        )
+    window = min(11, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
+    squared_errors, ssims = [], []
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = images[start : start + BATCH_SIZE].astype("float32") / 255
+        reconstruction = reconstructions[start : start + BATCH_SIZE]
+        squared_errors.append(np.square(batch - reconstruction).mean(axis=(1, 2, 3)))
+        ssims.append(tf.image.ssim(batch, reconstruction, max_val=1.0, filter_size=window))
+    squared_errors = np.concatenate(squared_errors).astype("float64")
+    return {
+        "mse": float(squared_errors.mean()),
+        "psnr": float(-10 * np.log10(np.maximum(squared_errors, 1e-10)).mean()),
+        "ssim": float(np.concatenate(ssims).mean()),
+    }
+
+
+def active_units(z_mean):
+    """Counts the latent dimensions whose posterior mean varies by more than 0.01 over images.
+
+    Args:
+        z_mean: `(num_images, latent_dim)`.
+
+    Reference:
+        Burda et al., 2016, "Importance Weighted Autoencoders", section 5.2.
+    """
+    return int((z_mean.var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
+
+
+def grey_level_entropy(images):
+    """Computes the Bernoulli entropy of the grey levels, below which no cross-entropy can go.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+
+    Returns:
+        Nats/image, summed over pixels and channels, mean over images.
+    """
+    counts = np.bincount(images.ravel(), minlength=256) / len(images)
+    level = np.arange(1, 255) / 255  # black and white have no entropy
+    return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))
+
+
+def _batches(images, labels):
+    for start in range(0, len(images), BATCH_SIZE):
+        stop = start + BATCH_SIZE
+        yield images[start:stop], None if labels is None else labels[start:stop]
