@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vae_keras import runs
+from vae_keras.parameters_test import VALID
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_name_depends_on_every_parameter_and_not_on_its_spelling():
+    others = dict(
+        dataset="cifar10", latent_dim=3, beta=1.5, likelihood="mse", architecture="plain",
+        conditional=True, warmup_epochs=0.5, kl_cycles=2, free_bits=0.1, epochs=2, batch_size=64,
+        learning_rate=2e-3, train_fraction=0.5, seed=1,
+    )  # fmt: skip
+    changed = [{**VALID, name: value} for name, value in others.items() if name != "kl_cycles"]
+    changed.append({**VALID, "epochs": 4, "warmup_epochs": 1, "kl_cycles": 2})
+    assert len({runs.run_name(parameters) for parameters in [VALID, *changed]}) == 15
+    assert runs.run_name(VALID) == runs.run_name(
+        {**dict(reversed(VALID.items())), "beta": 1, "latent_dim": np.int64(2), "train_fraction": 1}
+    )
+
+
+def test_life_of_a_run(models):
+    assert not runs.is_finished(VALID)
+    folder = runs.start_run(**VALID)
+    assert folder == models / runs.run_name(VALID)
+    assert json.loads((folder / "params.json").read_text()) == VALID
+    assert not runs.is_finished(VALID)
+    runs.finish_run(folder, {"elbo": -240.5, "device": "CPU"})
+    assert runs.is_finished(VALID)
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "params.json"]
+    runs.start_run(**VALID)
+    assert not runs.is_finished(VALID)
+
+
+def test_results_have_a_row_for_each_finished_run(models):
+    for seed in (0, 1, 2):
+        folder = runs.start_run(**{**VALID, "seed": seed})
+        if seed != 1:
+            runs.finish_run(folder, {"elbo": -240.123456789 - seed, "device": "CPU"})
+    written = runs.write_results()
+    loaded = runs.load_results()
+    assert sorted(loaded["seed"]) == [0, 2]
+    assert set(loaded.columns) == {"run", *VALID, "elbo", "device"}
+    np.testing.assert_allclose(loaded["elbo"], written["elbo"], rtol=1e-5)
+    runs.write_results()
+    pd.testing.assert_frame_equal(runs.load_results(), loaded)
+
+
+def test_results_of_nothing_are_an_empty_table():
+    assert len(runs.write_results()) == 0
+
+
+def test_select_takes_finished_runs_in_the_declared_order():
+    declared = [{**VALID, "seed": seed} for seed in (3, 1, 2)]
+    for parameters in declared[:2]:
+        runs.finish_run(runs.start_run(**parameters), {"elbo": -1.0})
+    runs.finish_run(runs.start_run(**{**VALID, "seed": 9}), {"elbo": -1.0})
+    runs.write_results()
+    assert list(runs.select(runs.load_results(), declared)["seed"]) == [3, 1]
+
+
+def test_missing_table_says_how_to_make_it():
+    with pytest.raises(FileNotFoundError, match="make sweep"):
+        runs.load_results()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_diverged_run_stays_unfinished(value):
+    folder = runs.start_run(**VALID)
+    with pytest.raises(ValueError, match="`elbo` must be a finite number.*learning_rate"):
+        runs.finish_run(folder, {"elbo": value})
+    assert not runs.is_finished(VALID)
+
+
+def test_bad_parameters_leave_nothing_behind(models):
+    with pytest.raises(ValueError, match="Missing: seed"):
+        runs.start_run(**{name: VALID[name] for name in VALID if name != "seed"})
+    with pytest.raises(ValueError, match="unknown parameter"):
+        runs.start_run(**VALID, depth=3)
+    with pytest.raises(ValueError, match="`latent_dim`"):
+        runs.start_run(**{**VALID, "latent_dim": 0})
+    assert not models.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "file"))
+    with pytest.raises(OSError, match="cannot write to .*file.*VAE_KERAS_MODELS"):
+        runs.start_run(**VALID)
+
+
+def test_models_folder_is_the_checkouts_by_default(monkeypatch):
+    monkeypatch.delenv("VAE_KERAS_MODELS")
+    assert (runs.models_folder().parent / "pyproject.toml").exists()
