@@ -28,9 +28,7 @@ class Sampler(keras.layers.Layer):
 
     def call(self, inputs):
         z_mean, z_log_var = inputs
-        noise = keras.random.normal(
-            ops.shape(z_mean), dtype=z_mean.dtype, seed=self.seed_generator
-        )
+        noise = keras.random.normal(ops.shape(z_mean), dtype=z_mean.dtype, seed=self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * noise
 
     def compute_output_shape(self, input_shape):

@@ -72,9 +72,7 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
 
 
 def _convolutional_encoder(images, labels, dtype):
-    conv = partial(
-        layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype
-    )
+    conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype)
     hidden = conv(32, strides=2)(images)
     hidden = conv(64, strides=2)(hidden)
     hidden = conv(128)(hidden)
