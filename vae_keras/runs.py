@@ -99,7 +99,8 @@ def write_results():
     for path in sorted(models_folder().glob("*/metrics.json")):
         parameters = json.loads((path.parent / "params.json").read_text())
         rows.append({"run": path.parent.name, **parameters, **json.loads(path.read_text())})
-    table = pd.DataFrame(rows, columns=list(dict.fromkeys(name for row in rows for name in row)))
+    names = dict.fromkeys(["run", *PARAMETERS, *(name for row in rows for name in row)])
+    table = pd.DataFrame(rows, columns=list(names))
     make_writable(models_folder())
     _write(models_folder() / RESULTS, table.to_csv(index=False, float_format="%.6g"))
     return table
