@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from sklearn.decomposition import PCA
 
 BATCH_SIZE = 256
 NUM_TRAIN_IMAGES = 5000
@@ -121,6 +122,24 @@ def active_units(z_mean):
         Burda et al., 2016, "Importance Weighted Autoencoders", section 5.2.
     """
     return int((z_mean.var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
+
+
+def planar(z_mean, reference):
+    """Brings latent codes into a plane, to be drawn.
+
+    Args:
+        z_mean: `(num_images, latent_dim)`.
+        reference: codes of the same dimensions whose principal components span the plane, so that
+            several sets can be drawn in the same one.
+
+    Returns:
+        `(num_images, 2)`: two latent dimensions as they are, more by the first two principal
+        components, a single one beside zeros.
+    """
+    latent_dim = z_mean.shape[1]
+    if latent_dim > 2:
+        return PCA(n_components=2, random_state=0).fit(reference).transform(z_mean)
+    return np.pad(z_mean, ((0, 0), (0, 2 - latent_dim)))
 
 
 def grey_level_entropy(images):

@@ -129,6 +129,16 @@ def test_active_units_counts_dimensions_above_the_threshold():
     assert evaluation.active_units(z_mean) == 2
 
 
+def test_planar_codes():
+    z_mean = RNG.normal(size=(100, 5)) * [0.1, 3.0, 0.1, 1.0, 0.1]
+    plane = evaluation.planar(z_mean, z_mean)
+    assert plane.shape == (100, 2)
+    assert abs(np.corrcoef(plane[:, 0], z_mean[:, 1])[0, 1]) > 0.99
+    np.testing.assert_allclose(evaluation.planar(z_mean[:7], z_mean), plane[:7])
+    np.testing.assert_array_equal(evaluation.planar(z_mean[:, :2], z_mean[:, :2]), z_mean[:, :2])
+    np.testing.assert_array_equal(evaluation.planar(z_mean[:, :1], z_mean[:, :1])[:, 1], 0)
+
+
 def test_entropy_of_black_white_and_grey():
     images = np.zeros((2, 2, 2, 1), np.uint8)
     images[0] = 255
