@@ -9,13 +9,12 @@ import os
 import socket
 import sys
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from vae_keras import sources
 from vae_keras.datasets import DATASETS, read_embedded
 from vae_keras.parameters import check
+from vae_keras.runtime import keras, tf  # started quietly: this module is a command, too
 
 SPLITS = ("train", "validation", "test")
 MAX_VALIDATION = 5000  # images

@@ -1,0 +1,138 @@
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import vae_keras
+from vae_keras import runtime
+from vae_keras.runtime import tf
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.delenv("VAE_KERAS_PRECISION", raising=False)
+    monkeypatch.delenv("VAE_KERAS_THREADS", raising=False)
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def pretend_gpus(monkeypatch, *capabilities):
+    """Makes TensorFlow report GPUs of the given compute capabilities."""
+    gpus = [
+        tf.config.PhysicalDevice(f"/physical_device:GPU:{number}", "GPU")
+        for number in range(len(capabilities))
+    ]
+    details = {
+        gpu: {"compute_capability": capability, "device_name": "Test GPU"}
+        for gpu, capability in zip(gpus, capabilities)
+    }
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "flags, precision",
+    [
+        ("fpu sse amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("fpu avx512f avx512_bf16", "mixed_bfloat16"),
+        ("fpu avx512f avx512_vnni", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_cpus_with_bfloat16_units_use_them(flags, precision, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.setattr(runtime, "_cpu_info", lambda: {"flags": flags})
+    assert runtime.native_precision() == precision
+
+
+@pytest.mark.parametrize(
+    "capabilities, precision",
+    [
+        ([(8, 0)], "mixed_bfloat16"),
+        ([(9, 0), (8, 6)], "mixed_bfloat16"),
+        ([(7, 5)], "float32"),
+        ([(9, 0), (7, 0)], "float32"),
+    ],
+)
+def test_gpus_decide_whatever_the_cpu_can(capabilities, precision, monkeypatch):
+    pretend_gpus(monkeypatch, *capabilities)
+    monkeypatch.setattr(runtime, "_cpu_info", lambda: {"flags": "amx_bf16"})
+    assert runtime.native_precision() == precision
+
+
+def test_machines_without_cpuinfo_use_float32(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.setattr(runtime, "_cpu_info", dict)
+    assert runtime.native_precision() == "float32"
+    assert runtime.describe()["device"]
+
+
+def test_gpus_are_named_and_grow_their_memory(monkeypatch):
+    pretend_gpus(monkeypatch, (8, 0), (8, 0))
+    grown = []
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, grow: grown.append((gpu, grow))
+    )
+    assert runtime.configure()["device"] == "2 x Test GPU"
+    assert [grow for _, grow in grown] == [True, True]
+
+
+def test_precision_is_set_recorded_and_can_be_overridden(monkeypatch):
+    monkeypatch.setenv("VAE_KERAS_PRECISION", "mixed_bfloat16")
+    assert runtime.configure()["precision"] == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert runtime.configure(precision="float32")["precision"] == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_versions_are_recorded():
+    description = runtime.describe()
+    assert description["tensorflow_version"] == tf.__version__
+    assert description["vae_keras_version"] == vae_keras.__version__
+    assert all(isinstance(value, str | int) for value in description.values())
+
+
+def test_threads_reach_tensorflow():
+    code = (
+        "from vae_keras import runtime; print(runtime.configure()['threads'],"
+        "runtime.tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"VAE_KERAS_THREADS": "1", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", 1.5, 0])
+def test_bad_threads(threads):
+    with pytest.raises(ValueError, match="VAE_KERAS_THREADS must be a whole number, at least 1"):
+        runtime.configure(threads=threads)
+
+
+def test_bad_precision():
+    with pytest.raises(ValueError, match="unknown precision 'float8'.*float32, mixed_bfloat16"):
+        runtime.configure(precision="float8")
+
+
+def test_strategy_mirrors_over_several_gpus_only(monkeypatch):
+    assert runtime.strategy() is tf.distribute.get_strategy()
+    cpus = tf.config.list_logical_devices("CPU")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: cpus)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "mirrored")
+    assert runtime.strategy() == "mirrored"
+
+
+def test_notices_are_shown_after_an_error(capfd):
+    with pytest.raises(RuntimeError), runtime._hidden_notices():
+        runtime.os.write(2, b"the driver says why")
+        raise RuntimeError
+    assert "the driver says why" in capfd.readouterr().err
+    with runtime._hidden_notices():
+        runtime.os.write(2, b"a notice")
+    assert capfd.readouterr().err == ""
