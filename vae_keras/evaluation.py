@@ -63,7 +63,10 @@ def encode(vae, images, labels=None):
     Returns:
         Pair of arrays `(z_mean, z_log_var)`, each `(num_images, latent_dim)`.
     """
-    batches = [vae.encode(*batch) for batch in _batches(images, labels)]
+    batches = []
+    for start in range(0, len(images), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        batches.append(vae.encode(images[part], None if labels is None else labels[part]))
     return tuple(np.concatenate(parts) for parts in zip(*batches))
 
 
@@ -73,7 +76,8 @@ def reconstruct(vae, images, labels=None):
     Returns:
         Array in [0, 1], `(num_images, height, width, channels)`.
     """
-    return np.concatenate([vae.reconstruct(*batch) for batch in _batches(images, labels)])
+    inputs = images if labels is None else (images, labels)
+    return vae.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
 
 
 def image_quality(images, reconstructions):
@@ -154,9 +158,3 @@ def grey_level_entropy(images):
     counts = np.bincount(images.ravel(), minlength=256) / len(images)
     level = np.arange(1, 255) / 255  # black and white have no entropy
     return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))
-
-
-def _batches(images, labels):
-    for start in range(0, len(images), BATCH_SIZE):
-        stop = start + BATCH_SIZE
-        yield images[start:stop], None if labels is None else labels[start:stop]

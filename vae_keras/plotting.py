@@ -169,8 +169,8 @@ def training_curves(history):
         A `matplotlib.figure.Figure`.
     """
     panels = {
-        "reconstruction_loss": "reconstruction loss (nats/image)",
-        "kl_divergence": "KL divergence (nats/image)",
+        "reconstruction_loss": "reconstruction loss\n(nats/image)",
+        "kl_divergence": "KL divergence\n(nats/image)",
         "psnr": "PSNR (dB)",
         "ssim": "SSIM",
     }

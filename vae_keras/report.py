@@ -63,8 +63,8 @@ def draw(rows, folder):
     latent_sizes = rows[rows["beta"] == sweep.FIXED["beta"]].sort_values("latent_dim")
     betas = rows[rows["latent_dim"] == sweep.FIXED["latent_dim"]].sort_values("beta")
     measures = {
-        "reconstruction_loss": "reconstruction loss (nats/image)",
-        "kl_divergence": "KL divergence (nats/image)",
+        "reconstruction_loss": "reconstruction loss\n(nats/image)",
+        "kl_divergence": "KL divergence\n(nats/image)",
         "psnr": "PSNR (dB)",
     }
     figures = {}
@@ -152,6 +152,7 @@ def _table_block(rows):
         f"{name}: {group['num_test_images'].iloc[0]:,} test images"
         for name, group in rows.groupby("dataset", sort=False)
     )
+    rows = rows.sort_values(list(PARAMETER_COLUMNS), ascending=[False, True, True, True, True])
     epochs, fraction = rows["epochs"].iloc[0], rows["train_fraction"].iloc[0]
     fixed = f"{epochs} epochs over {fraction:.0%} of the training images, one seed."
     return f"{markdown_table(rows)}\n\n{counts}. {fixed}"

@@ -28,21 +28,20 @@ FIXED = {
     "warmup_epochs": 0.0,
     "kl_cycles": 1,
     "free_bits": 0.0,
-    "batch_size": 128,
     "learning_rate": 1e-3,
     "seed": 0,
 }
 # How long each run trains.
 BUDGETS = {
-    "quick": {"epochs": 4, "train_fraction": 0.05},
-    "study": {"epochs": 4, "train_fraction": 0.85},  # a 2-core machine
-    "full": {"epochs": 50, "train_fraction": 1.0},  # a GPU
+    "quick": {"epochs": 4, "train_fraction": 0.05, "batch_size": 64},
+    "study": {"epochs": 4, "train_fraction": 0.85, "batch_size": 128},  # a 2-core machine
+    "full": {"epochs": 50, "train_fraction": 1.0, "batch_size": 128},  # a GPU
 }
 # Each sweep is a list of grids; what a grid says overrides FIXED and the budget.
 SWEEPS = {
     "quick": [
-        {"dataset": GREY_AND_COLOUR, "latent_dim": [2, 8, 32]},
-        {"dataset": GREY_AND_COLOUR, "beta": [0.1, 0.5, 4.0]},
+        {"dataset": GREY_AND_COLOUR, "architecture": ["plain"], "latent_dim": [2, 8, 32]},
+        {"dataset": GREY_AND_COLOUR, "architecture": ["plain"], "beta": [0.1, 0.5, 4.0]},
     ],
     "latent_dim": [
         {"dataset": GREY_AND_COLOUR, "latent_dim": [2, 4, 8, 16, 32, 64, 128], "seed": SEEDS},
@@ -61,6 +60,7 @@ SWEEPS = {
             "architecture": ["mlp"],
             "epochs": [10],
             "train_fraction": [1.0],
+            "batch_size": [128],
         },
     ],
 }
@@ -150,7 +150,7 @@ def execute(todo, jobs):
 
     slots = execution.Slots(jobs)
     failures, in_hand = {}, {}
-    with tqdm(total=len(todo), unit="run") as bar, ThreadPoolExecutor(jobs) as pool:
+    with tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar, ThreadPoolExecutor(jobs) as pool:
         futures = {
             pool.submit(execution.execute, NOTEBOOK, parameters, slots, in_hand): parameters
             for parameters in todo
