@@ -1,6 +1,5 @@
 """Animations over training: arrays in, frames out, and a GIF of them."""
 
-import io
 import os
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw
 
-from vae_keras.plotting import STYLE, montage, scatter_classes, to_pixels
+from vae_keras.charts import scatter_classes
+from vae_keras.plotting import STYLE, montage, to_pixels
 
 
 def reconstruction_frames(originals, pictures, scale=2):
@@ -56,17 +56,20 @@ def latent_frames(codes, labels, class_names):
     margin = 0.05 * (high - low) + 1e-6
     frames = []
     with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.4))
+        figure, axes = plt.subplots(figsize=(4.8, 3.4), dpi=80)
         points = scatter_classes(axes, codes[0], labels, class_names)
-        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
+        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), aspect="equal")
         axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
+        axes.set_title("epoch 0")
+        figure.set_layout_engine("compressed")  # leaves room beside axes of equal aspect
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # it stays as it is, and the frames are drawn faster
         for epoch, positions in enumerate(codes):
             for label, collection in points.items():
                 collection.set_offsets(positions[labels == label])
             axes.set_title(f"epoch {epoch}")
-            with io.BytesIO() as file:
-                figure.savefig(file, format="png", dpi=80, bbox_inches=None)
-                frames.append(Image.open(file).convert("RGB"))
+            figure.canvas.draw()
+            frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))
         plt.close(figure)
     return frames
 
@@ -88,7 +91,9 @@ def write_animation(frames, path, frames_per_second=4):
     durations = [1000 // frames_per_second] * (len(frames) - 1) + [2000]
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     frames = [frame.quantize(128) for frame in frames]
-    frames[0].save(
-        partial, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
-    )
-    os.replace(partial, path)
+    options = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
+    try:
+        frames[0].save(partial, format="GIF", **options)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

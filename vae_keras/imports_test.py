@@ -25,15 +25,16 @@ ARROWS = {
     "callbacks": {"evaluation"},
     # the files half
     "plotting": set(),
-    "animation": {"plotting"},
+    "charts": {"plotting"},
+    "animation": {"charts", "plotting"},
     "runs": {"parameters"},
     "execution": {"runs"},
     "sweep": {"execution", "runs", "sources", "datasets", "parameters"},
-    "report": {"runs", "sweep", "plotting"},
+    "report": {"runs", "sweep", "plotting", "charts"},
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
-    *("plotting", "animation", "runs", "execution", "sweep", "report"),
+    *("plotting", "charts", "animation", "runs", "execution", "sweep", "report"),
 )
 
 

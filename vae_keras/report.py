@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vae_keras import plotting, runs, sweep
+from vae_keras import charts, plotting, runs, sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = {
@@ -32,7 +32,8 @@ NOTEBOOK = "[02_train_vae](notebooks/02_train_vae.ipynb)"
 
 def main():
     """Writes everything that is made from the run folders, and prints the paths."""
-    table = runs.write_results()
+    runs.write_results()
+    table = runs.load_results()  # as rounded as whoever reads it later finds it
     written = [runs.models_folder() / runs.RESULTS]
     for substitute in (False, True):
         rows = runs.select(table, sweep.declared_runs("quick", substitute=substitute))
@@ -70,7 +71,7 @@ def draw(rows, folder):
     figures = {}
     for swept, selected in (("latent_dim", latent_sizes), ("beta", betas)):
         if selected[swept].nunique() > 1:
-            figures[swept] = plotting.sweep_curves(selected, swept, measures)
+            figures[swept] = charts.sweep_curves(selected, swept, measures)
     for dataset, selected in latent_sizes.groupby("dataset"):
         if all(_arrays_path(run).exists() for run in selected["run"]):
             figures[f"reconstructions_{dataset}"] = _mosaic(selected)
