@@ -150,7 +150,10 @@ def execute(todo, jobs):
 
     slots = execution.Slots(jobs)
     failures, in_hand = {}, {}
-    with tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar, ThreadPoolExecutor(jobs) as pool:
+    with (
+        tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         futures = {
             pool.submit(execution.execute, NOTEBOOK, parameters, slots, in_hand): parameters
             for parameters in todo
