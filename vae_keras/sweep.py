@@ -120,13 +120,16 @@ def choose_runs(sweep, budget, data):
         ValueError: if a name is unknown or a file in `$VAE_KERAS_DATA` is damaged.
     """
     declared = declared_runs(sweep, budget, substitute=data == "embedded")
-    try:
-        names = sorted({parameters["dataset"] for parameters in declared})
-        places = {name: sources.find(name) for name in names}
-    except FileNotFoundError as error:
-        if data == "real":
-            raise
-        _announce_substitutes(error)
+    places, errors = {}, []
+    for name in sorted({parameters["dataset"] for parameters in declared}):
+        try:
+            places[name] = sources.find(name)
+        except FileNotFoundError as error:
+            errors.append(error)
+    if errors and data == "real":
+        raise errors[0]
+    if errors:
+        _announce_substitutes(errors[0])
         return declared_runs(sweep, budget, substitute=True), []
     return declared, [name for name, place in places.items() if place == "network"]
 

@@ -98,10 +98,12 @@ def test_embedded_data_ask_nobody(monkeypatch):
 
 
 def test_a_damaged_file_is_an_error_and_no_reason_for_substitutes(tmp_path, monkeypatch, capsys):
-    (tmp_path / "cifar10.npz").write_text("damaged")
     monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
+    monkeypatch.setattr(sources, "_lacking_in_cache", lambda name: ["nothing there"])
+    monkeypatch.setattr(sources, "_unreachable_hosts", lambda *_: ["no network"])
+    (tmp_path / "fashion_mnist.npz").write_text("damaged")  # and no cifar10 anywhere
     assert sweep.main(["quick"]) == 2
-    assert "cifar10.npz cannot be used" in capsys.readouterr().err
+    assert "fashion_mnist.npz cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
