@@ -14,6 +14,10 @@ import yaml
 from vae_keras import runs
 
 MEMORY_PER_JOB = 3e9  # bytes
+# Kernels that start at the same time may pick the same port: one of them dies, before it has run
+# anything, and is started again.
+KERNEL_STARTS = 3
+KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
 
 
 class Slots:
@@ -108,16 +112,20 @@ def execute(notebook, parameters, slots, in_hand):
     with slots.environment() as variables, _lock(folder) as free:
         if not free:
             return "another sweep has this run in hand"
-        output.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **variables},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        in_hand[name] = process
-        _, messages = process.communicate()
+        environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **variables}
+        for _ in range(KERNEL_STARTS):
+            output.unlink(missing_ok=True)
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            in_hand[name] = process
+            _, messages = process.communicate()
+            if KERNEL_NOT_STARTED not in messages:
+                break
         del in_hand[name]
     if process.returncode:
         return _cell_error(output) or messages[-2000:]

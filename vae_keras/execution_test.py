@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 import time
 
@@ -65,6 +66,23 @@ def test_a_failure_names_the_cell_and_the_error(tmp_path):
 def test_a_kernel_that_dies_is_a_failure(tmp_path):
     message = execute(write_notebook(tmp_path, "import os", "os._exit(3)"))
     assert "DeadKernelError" in message
+
+
+def test_a_kernel_that_does_not_start_is_started_again(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\necho start >> {tmp_path}/starts\n"
+        f"[ $(wc -l < {tmp_path}/starts) -lt $STARTS_NEEDED ] && "
+        f"echo 'RuntimeError: {execution.KERNEL_NOT_STARTED}' >&2 && exit 1\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(execution.sys, "executable", str(python))
+    monkeypatch.setenv("STARTS_NEEDED", "3")
+    assert execute(write_notebook(tmp_path, TRAIN)) is None
+    monkeypatch.setenv("STARTS_NEEDED", "99")
+    message = execute(write_notebook(tmp_path, TRAIN), {**VALID, "seed": 5})
+    assert execution.KERNEL_NOT_STARTED in message
 
 
 def test_a_notebook_that_finishes_nothing_is_a_failure(tmp_path):
