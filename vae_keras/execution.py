@@ -1,4 +1,4 @@
-"""One run of a sweep: a notebook executed by papermill in a process of its own."""
+"""The runs of a sweep: a notebook executed by papermill, each time in a process of its own."""
 
 import contextlib
 import json
@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
 import papermill
 import yaml
+from tqdm import tqdm
 
 from vae_keras import runs
 
@@ -88,6 +90,47 @@ def check_notebook(notebook, names):
     for name in sorted(found ^ set(names)):
         places = (notebook.name, "the sweep") if name in found else ("the sweep", notebook.name)
         raise ValueError(f"the parameter {name!r} of {places[0]} is unknown to {places[1]}")
+
+
+def execute_all(notebook, todo, jobs):
+    """Executes runs in parallel and shows the progress.
+
+    Args:
+        notebook: path of the notebook.
+        todo: list of dicts of parameters.
+        jobs: number of runs at a time.
+
+    Returns:
+        Dict from the name of each run that failed to what went wrong.
+    """
+    slots = Slots(jobs)
+    failures, in_hand = {}, {}
+    watched = sys.stderr.isatty()  # a log gets a line for each finished run, no ticking clock
+    with (
+        tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        futures = {
+            pool.submit(execute, notebook, parameters, slots, in_hand): parameters
+            for parameters in todo
+        }
+        try:
+            waiting = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = runs.run_name(futures[future])
+                    if future.result():
+                        failures[name] = future.result()
+                        bar.write(f"FAILED {name}\n{failures[name]}\n")
+                    bar.update()
+                bar.set_postfix_str(", ".join(sorted(in_hand)), refresh=watched or bool(done))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(in_hand.values()):
+                process.terminate()
+            raise
+    return failures
 
 
 def execute(notebook, parameters, slots, in_hand):

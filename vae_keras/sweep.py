@@ -1,4 +1,4 @@
-"""The sweeps, declared as data, and the loop that executes notebook 02 for each of their runs."""
+"""The sweeps, declared as data, and the command that executes notebook 02 for their runs."""
 
 import argparse
 import itertools
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from vae_keras import execution, runs, sources
@@ -147,48 +146,6 @@ def download(names):
         raise FileNotFoundError(result.stderr.strip() or f"{' '.join(command)} failed")
 
 
-def execute(todo, jobs):
-    """Executes runs in parallel and shows the progress.
-
-    Args:
-        todo: list of dicts of parameters.
-        jobs: number of runs at a time.
-
-    Returns:
-        Dict from the name of each run that failed to what went wrong.
-    """
-    from tqdm import tqdm
-
-    slots = execution.Slots(jobs)
-    failures, in_hand = {}, {}
-    watched = sys.stderr.isatty()  # a log gets a line for each finished run, no ticking clock
-    with (
-        tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar,
-        ThreadPoolExecutor(jobs) as pool,
-    ):
-        futures = {
-            pool.submit(execution.execute, NOTEBOOK, parameters, slots, in_hand): parameters
-            for parameters in todo
-        }
-        try:
-            waiting = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    name = runs.run_name(futures[future])
-                    if future.result():
-                        failures[name] = future.result()
-                        bar.write(f"FAILED {name}\n{failures[name]}\n")
-                    bar.update()
-                bar.set_postfix_str(", ".join(sorted(in_hand)), refresh=watched or bool(done))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(in_hand.values()):
-                process.terminate()
-            raise
-    return failures
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m vae_keras.sweep", description=__doc__)
     parser.add_argument("sweep", help=", ".join(SWEEPS))
@@ -229,7 +186,7 @@ def _run(options):
         f"sweep {options.sweep}, budget {options.budget}: {len(declared)} runs, "
         f"{len(declared) - len(todo)} of them finished before"
     )
-    failures = execute(todo, min(jobs, len(todo))) if todo else {}
+    failures = execution.execute_all(NOTEBOOK, todo, min(jobs, len(todo))) if todo else {}
     _report(declared, failures, trained_now=bool(todo))
     return 1 if failures else 0
 

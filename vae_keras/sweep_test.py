@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from vae_keras import runs, sources, sweep
+from vae_keras import execution, runs, sources, sweep
 from vae_keras.datasets import DATASETS
 from vae_keras.execution_test import TRAIN, write_notebook
 from vae_keras.parameters import PARAMETERS
@@ -143,7 +143,7 @@ def test_a_sweep_runs_once(tiny, models, capsys, monkeypatch):
     assert "2/2" in shown.err
     written = {path: path.stat().st_mtime_ns for path in models.glob("*/metrics.json")}
     assert len(written) == 2
-    monkeypatch.setattr(sweep, "execute", lambda *_: pytest.fail("ran a finished run"))
+    monkeypatch.setattr(execution, "execute_all", lambda *_: pytest.fail("ran a finished run"))
     assert sweep.main(["tiny"]) == 0
     shown = capsys.readouterr().out
     assert "2 runs, 2 of them finished before" in shown
@@ -168,7 +168,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tiny, tmp_path, capsys, m
 
 def test_force_runs_finished_runs_again(tiny, monkeypatch, models):
     ran = []
-    monkeypatch.setattr(sweep, "execute", lambda todo, jobs: ran.append(len(todo)) or {})
+    monkeypatch.setattr(execution, "execute_all", lambda _, todo, jobs: ran.append(len(todo)) or {})
     for run in sweep.declared_runs("tiny"):
         runs.finish_run(runs.start_run(**run), {"elbo": -1.0})
     assert sweep.main(["tiny", "--force"]) == 0
@@ -177,7 +177,7 @@ def test_force_runs_finished_runs_again(tiny, monkeypatch, models):
 
 def test_a_failed_download_falls_back_or_is_an_error(tiny, monkeypatch, capsys):
     monkeypatch.setattr(sources, "find", lambda name: "network")
-    monkeypatch.setattr(sweep, "execute", lambda todo, jobs: {})
+    monkeypatch.setattr(execution, "execute_all", lambda *_: {})
 
     def fail(names):
         raise FileNotFoundError("the download stopped")
