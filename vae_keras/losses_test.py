@@ -5,12 +5,18 @@ from vae_keras import losses
 from vae_keras.parameters import CHOICES
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.uniform(size=(4, 8, 8, 3)).astype("float32")
+IMAGES = (RNG.integers(0, 256, (4, 8, 8, 3)) / 255).astype("float32")
 LOGITS = RNG.normal(size=(4, 8, 8, 3)).astype("float32")
 
 
 def sigmoid(logits):
     return 1 / (1 + np.exp(-logits.astype("float64")))
+
+
+def loss(name, images, logits, log_scale=-2.0):
+    """A likelihood's loss; those that learn their scale are given one."""
+    scale = (np.float32(log_scale),) if name in losses.INITIAL_LOG_SCALE else ()
+    return losses.LIKELIHOODS[name](images, logits, *scale)
 
 
 def test_likelihoods_are_those_a_run_may_choose():
@@ -19,7 +25,7 @@ def test_likelihoods_are_those_a_run_may_choose():
 
 @pytest.mark.parametrize("name", losses.LIKELIHOODS)
 def test_one_float32_number_per_image(name):
-    values = losses.LIKELIHOODS[name](IMAGES, LOGITS)
+    values = loss(name, IMAGES, LOGITS)
     assert values.shape == (4,)
     assert values.dtype == "float32"
 
@@ -27,8 +33,8 @@ def test_one_float32_number_per_image(name):
 @pytest.mark.parametrize("name", losses.LIKELIHOODS)
 def test_a_grey_image_stacked_to_three_channels_costs_three_times_as_much(name):
     grey, logits = IMAGES[..., :1], LOGITS[..., :1]
-    once = losses.LIKELIHOODS[name](grey, logits)
-    thrice = losses.LIKELIHOODS[name](np.repeat(grey, 3, -1), np.repeat(logits, 3, -1))
+    once = loss(name, grey, logits)
+    thrice = loss(name, np.repeat(grey, 3, -1), np.repeat(logits, 3, -1))
     np.testing.assert_allclose(thrice, 3 * once, rtol=1e-6)
 
 
@@ -56,6 +62,47 @@ def test_mse_is_half_the_squared_error_to_the_sigmoid():
     np.testing.assert_allclose(losses.mse(IMAGES, LOGITS), expected, rtol=1e-5)
     black = np.zeros((1, 28, 28, 1), "float32")
     np.testing.assert_allclose(losses.mse(black, black), 784 * 0.5 * 0.25)
+
+
+@pytest.mark.parametrize("log_sigma", [-3.0, -1.0, 0.5])
+def test_sigma_matches_the_density(log_sigma):
+    sd = np.exp(log_sigma)
+    log_density = -0.5 * ((IMAGES - sigmoid(LOGITS)) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(
+        loss("sigma", IMAGES, LOGITS, log_sigma), -log_density.sum(axis=(1, 2, 3)), rtol=1e-5
+    )
+
+
+def test_sigma_of_one_is_mse_and_a_constant():
+    constant = 8 * 8 * 3 * 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(
+        loss("sigma", IMAGES, LOGITS, 0.0), losses.mse(IMAGES, LOGITS) + constant, rtol=1e-6
+    )
+
+
+def logistic_probabilities(location, scale):
+    """Probability of each of the 256 levels, by the definition."""
+    with np.errstate(over="ignore"):
+        ends = 1 / (1 + np.exp(-((np.arange(257) - 0.5) / 255 - location) / scale))
+    ends[0], ends[-1] = 0, 1
+    return np.diff(ends)
+
+
+@pytest.mark.parametrize("log_scale", [-5.0, -2.0, 1.0])
+@pytest.mark.parametrize("logit", [-6.0, 0.3, 6.0])
+def test_logistic_matches_its_definition_and_sums_to_one(log_scale, logit):
+    levels = (np.arange(256, dtype="float32") / 255).reshape(256, 1, 1, 1)
+    nats = np.asarray(loss("logistic", levels, np.full_like(levels, logit), log_scale))
+    np.testing.assert_allclose(np.exp(-nats.astype("float64")).sum(), 1.0, rtol=1e-4)
+    expected = logistic_probabilities(sigmoid(np.array(logit)), np.exp(log_scale))
+    likely = expected > 1e-12  # below, the reference's own difference cancels
+    np.testing.assert_allclose(nats[likely], -np.log(expected[likely]), rtol=2e-3, atol=2e-3)
+
+
+def test_logistic_stays_finite_far_from_the_location():
+    black, logits = np.zeros((1, 2, 2, 1), "float32"), np.full((1, 2, 2, 1), 50.0, "float32")
+    nats = loss("logistic", black, logits, -8.0)
+    np.testing.assert_allclose(nats, 4 * (1 - 0.5 / 255) * np.exp(8.0), rtol=1e-4)
 
 
 def test_kl_of_mean_1_in_10_dimensions_is_5():

@@ -7,7 +7,7 @@ from vae_keras.datasets import DATASETS
 
 CHOICES = {
     "dataset": tuple(DATASETS),
-    "likelihood": ("bce", "mse"),
+    "likelihood": ("bce", "mse", "sigma", "logistic"),
     "architecture": ("residual", "plain", "mlp"),
 }
 # name: (lowest value, its type, whether the lowest value itself is allowed)

@@ -5,7 +5,12 @@ import tensorflow as tf
 from keras import ops
 
 from vae_keras.layers import Sampler
-from vae_keras.losses import LIKELIHOODS, free_bits_divergence, kl_divergence
+from vae_keras.losses import (
+    INITIAL_LOG_SCALE,
+    LIKELIHOODS,
+    free_bits_divergence,
+    kl_divergence,
+)
 from vae_keras.networks import build_decoder, build_encoder
 from vae_keras.parameters import check
 
@@ -38,7 +43,8 @@ class VAE(keras.Model):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latent dimensions.
         beta: weight of the KL divergence in the training loss, at least 0.
-        likelihood: "bce" or "mse", see `vae_keras.losses`.
+        likelihood: "bce", "mse", "sigma" or "logistic", see `vae_keras.losses`; the last two learn
+            their scale, the weight `log_scale`.
         architecture: "residual", "plain" or "mlp", see `vae_keras.networks`; not used for a network
             that is passed.
         free_bits: nats of KL divergence per latent dimension that cost nothing.
@@ -89,6 +95,12 @@ class VAE(keras.Model):
             shape=(), initializer="zeros", trainable=False, dtype="float32", name="kl_weight"
         )
         self.kl_weight.assign(beta)
+        self.log_scale = None
+        if likelihood in INITIAL_LOG_SCALE:
+            self.log_scale = self.add_weight(
+                shape=(), initializer="zeros", dtype="float32", name="log_scale"
+            )
+            self.log_scale.assign(INITIAL_LOG_SCALE[likelihood])
         self.trackers = [
             keras.metrics.Mean(name=name)
             for name in ("loss", "reconstruction_loss", "kl_divergence")
@@ -149,6 +161,21 @@ class VAE(keras.Model):
         """Reconstructs images, or pairs of images and labels, from the posteriors' means."""
         return self.reconstruct(*keras.utils.unpack_x_y_sample_weight(inputs)[:2])
 
+    def reconstruction_loss(self, images, z, labels=None):
+        """Computes the negative log-likelihood of images, given their latent codes.
+
+        Args:
+            images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
+            z: latent codes, `(batch_size, latent_dim)`.
+            labels: integers, `(batch_size,)`; of a conditional model only.
+
+        Returns:
+            Nats per image, `(batch_size,)`, summed over pixels and channels.
+        """
+        logits = self._logits(z, labels)
+        scale = () if self.log_scale is None else (self.log_scale,)
+        return LIKELIHOODS[self.likelihood](_to_unit_range(images), logits, *scale)
+
     @property
     def metrics(self):
         return self.trackers
@@ -192,10 +219,8 @@ class VAE(keras.Model):
     def _terms(self, data):
         """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images = _to_unit_range(images)
         posterior = self.encode(images, labels)
-        logits = self._logits(self.sampler(posterior), labels)
-        reconstruction_loss = LIKELIHOODS[self.likelihood](images, logits)
+        reconstruction_loss = self.reconstruction_loss(images, self.sampler(posterior), labels)
         kl = kl_divergence(*posterior)
         rate = free_bits_divergence(*posterior, self.free_bits) if self.free_bits else kl
         return {

@@ -59,6 +59,25 @@ def test_terms_match_numpy(likelihood):
     np.testing.assert_allclose(logs["loss"], reconstruction_loss + 3 * kl, rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood", ["sigma", "logistic"])
+def test_the_scale_is_learned_and_saved(likelihood, tmp_path):
+    vae = small_vae(likelihood=likelihood)
+    before = float(vae.log_scale)
+    vae.fit(np.full_like(IMAGES, 128), epochs=3, batch_size=8, verbose=0)
+    assert float(vae.log_scale) < before  # flat images: the decoder is nearly right from the start
+    vae.save(tmp_path / "model.keras")
+    assert float(keras.models.load_model(tmp_path / "model.keras").log_scale) == float(
+        vae.log_scale
+    )
+
+
+def test_fixed_scales_are_no_weights():
+    assert small_vae(likelihood="mse").log_scale is None
+    assert len(small_vae().trainable_weights) + 1 == len(
+        small_vae(likelihood="sigma").trainable_weights
+    )
+
+
 def test_a_split_set_evaluates_as_the_whole():
     vae = without_noise(small_vae())
     whole = vae.evaluate(IMAGES, batch_size=40, verbose=0, return_dict=True)
@@ -186,7 +205,7 @@ def test_conditional_outputs_depend_on_the_label():
         ({"latent_dim": 2.5}, "`latent_dim` must be a whole number"),
         ({"beta": -1.0}, "`beta` must be a finite number, at least 0"),
         ({"beta": float("nan")}, "`beta` must be a finite number"),
-        ({"likelihood": "poisson"}, "unknown likelihood 'poisson'.*bce, mse"),
+        ({"likelihood": "poisson"}, "unknown likelihood 'poisson'.*bce, mse, sigma, logistic"),
         ({"architecture": "vgg"}, "unknown architecture 'vgg'"),
         ({"image_shape": (30, 30, 1)}, "divisible by 4"),
     ],
