@@ -104,7 +104,7 @@ def read_embedded(name):
     }
 
 
-def write_stand_ins(folder, num_train=600, num_test=200):
+def write_stand_ins(folder, num_train=1000, num_test=200):
     """Writes small files in the form of the real data sets, made from the embedded ones.
 
     They serve to try a program, through `VAE_KERAS_DATA`; what it then reports means nothing. For
