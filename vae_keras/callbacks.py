@@ -5,7 +5,8 @@ import time
 import keras
 import numpy as np
 
-from vae_keras.evaluation import encode, image_quality, reconstruct
+from vae_keras.evaluation import encode, reconstruct
+from vae_keras.measures import image_quality
 
 
 class KLSchedule(keras.callbacks.Callback):

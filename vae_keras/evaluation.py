@@ -1,49 +1,116 @@
 """Measures of a trained VAE on held-out images: the columns of the table."""
 
 import numpy as np
-import tensorflow as tf
-from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from vae_keras.codes import nll, probe_accuracy
+from vae_keras.features import extract, frechet_distance
+from vae_keras.measures import active_units, grey_level_entropy, image_quality
 
 BATCH_SIZE = 256
 NUM_TRAIN_IMAGES = 5000
-ACTIVE_UNIT_VARIANCE = 0.01
+NUM_NLL_IMAGES, NUM_NLL_SAMPLES = 1000, 200
+NUM_CODES = 10_000
+NUM_SAMPLES = 5000
+NUM_COMPONENTS = 10
 
 
 def evaluate(vae, test, train):
-    """Measures a model; `train` is only for the generalisation gap.
+    """Measures a model's likelihood, its reconstructions and its codes.
 
     Args:
         vae: a compiled `VAE`.
         test: pair `(images, labels)` of the test split, uint8 `(num_images, height, width,
             channels)` and integers `(num_images,)`.
-        train: the same of the training images; the first 5,000 are used.
+        train: the same of the training images: 5,000 for the generalisation gap, the codes of
+            10,000 for the probe.
 
     Returns:
-        Dict of floats:
+        Dict of floats; a measure that does not apply is left out:
 
         - `elbo`: nats/image, at beta 1, z drawn from the posterior.
         - `reconstruction_loss`, `kl_divergence`: its terms, nats/image.
+        - `train_elbo`: nats/image, the ELBO of training images.
         - `excess`: nats/image, of BCE models only: `reconstruction_loss` above the entropy of the
           grey levels.
-        - `mse`, `psnr`, `ssim`: of reconstructions from `z_mean`, see `image_quality`.
-        - `active_units`: number of latent dimensions in use, see `active_units`.
-        - `train_elbo`: nats/image, the ELBO of training images.
+        - `bits_per_dim`: bits, of "logistic" models only: the negative ELBO per pixel and channel.
+        - `nll`: nats/image, of all but BCE models, see `codes.nll`, with `num_nll_images` of the
+          first test images and `num_nll_samples`.
+        - `mse`, `psnr`, `ssim`: of reconstructions from `z_mean`, see `measures.image_quality`.
+        - `active_units`: number of latent dimensions in use, see `measures.active_units`.
+        - `probe_accuracy`: from 0 to 1, from `z_mean`, see `codes.probe_accuracy`.
         - `num_parameters`, `num_test_images`: counts.
     """
     images, labels = test
     terms = elbo_terms(vae, images, labels)
-    train_images, train_labels = (array[:NUM_TRAIN_IMAGES] for array in train)
+    z_mean, _ = encode(vae, images, labels)
+    train_images, train_labels = (array[:NUM_CODES] for array in train)
+    train_codes, _ = encode(vae, train_images, train_labels)
+    gap = slice(NUM_TRAIN_IMAGES)
     metrics = {
         **terms,
+        "train_elbo": elbo_terms(vae, train_images[gap], train_labels[gap])["elbo"],
         **image_quality(images, reconstruct(vae, images, labels)),
-        "active_units": active_units(encode(vae, images, labels)[0]),
-        "train_elbo": elbo_terms(vae, train_images, train_labels)["elbo"],
+        "active_units": active_units(z_mean),
+        "probe_accuracy": probe_accuracy((train_codes, train_labels), (z_mean, labels)),
         "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),
         "num_test_images": len(images),
     }
     if vae.likelihood == "bce":
         metrics["excess"] = terms["reconstruction_loss"] - grey_level_entropy(images)
+    else:
+        first = slice(NUM_NLL_IMAGES)
+        metrics["nll"] = nll(vae, images[first], labels[first], NUM_NLL_SAMPLES)
+        metrics["num_nll_images"] = len(images[first])
+        metrics["num_nll_samples"] = NUM_NLL_SAMPLES
+    if vae.likelihood == "logistic":
+        metrics["bits_per_dim"] = -terms["elbo"] / (np.prod(images.shape[1:]) * np.log(2))
     return metrics
+
+
+def evaluate_samples(vae, extractor, validation, train):
+    """Measures how far generated images are from images held out of training.
+
+    The Fréchet distances are between features of the data set's own classifier, and so no FID;
+    they are compared within a data set only. A conditional model is given the labels of the
+    validation images, in turn.
+
+    Args:
+        vae: a compiled `VAE`.
+        extractor: of `features.load_extractor`.
+        validation: pair `(images, labels)` of the whole validation split, the reference.
+        train: the same of the training images, of which 10,000 codes make the mixture.
+
+    Returns:
+        Dict of floats:
+
+        - `fd_samples`: of 5,000 samples of the prior.
+        - `fd_reconstructions`: of the reconstructions of the reference itself.
+        - `fd_gmm`: of 5,000 samples whose codes come from a mixture of 10 Gaussians fitted to
+          training codes.
+        - `num_fd_images`: number of images of the reference.
+
+    Reference:
+        For the mixture: Ghosh et al., 2020, "From Variational to Deterministic Autoencoders",
+        section 4.
+    """
+    images, labels = validation
+    reference = extract(extractor, images)
+    given = np.resize(labels, NUM_SAMPLES)
+    codes, _ = encode(vae, *(array[:NUM_CODES] for array in train))
+    mixture = GaussianMixture(NUM_COMPONENTS, random_state=0).fit(codes)
+    mixed = np.random.default_rng(0).permutation(mixture.sample(NUM_SAMPLES)[0])
+    prior = vae.sampler((np.zeros_like(mixed, "float32"), np.zeros_like(mixed, "float32")))
+    generated = {
+        "fd_samples": decode(vae, np.asarray(prior), given),
+        "fd_reconstructions": reconstruct(vae, images, labels),
+        "fd_gmm": decode(vae, mixed.astype("float32"), given),
+    }
+    distances = {
+        name: frechet_distance(extract(extractor, pictures), reference)
+        for name, pictures in generated.items()
+    }
+    return {**distances, "num_fd_images": len(images)}
 
 
 def elbo_terms(vae, images, labels=None):
@@ -70,6 +137,19 @@ def encode(vae, images, labels=None):
     return tuple(np.concatenate(parts) for parts in zip(*batches))
 
 
+def decode(vae, z, labels=None):
+    """Decodes any number of latent codes in batches.
+
+    Returns:
+        Array in [0, 1], `(num_codes, height, width, channels)`.
+    """
+    batches = []
+    for start in range(0, len(z), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        batches.append(vae.decode(z[part], None if labels is None else labels[part]))
+    return np.concatenate(batches)
+
+
 def reconstruct(vae, images, labels=None):
     """Reconstructs any number of images from `z_mean` in batches.
 
@@ -78,83 +158,3 @@ def reconstruct(vae, images, labels=None):
     """
     inputs = images if labels is None else (images, labels)
     return vae.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-
-
-def image_quality(images, reconstructions):
-    """Compares images with their reconstructions.
-
-    Args:
-        images: uint8, `(num_images, height, width, channels)`.
-        reconstructions: floats in [0, 1], of the same shape.
-
-    Returns:
-        Dict of floats: `mse` (1/pixel, mean over images, pixels and channels), `psnr` (dB, mean
-        over images, each at most 100) and `ssim` (at most 1, mean over images and channels; the
-        Gaussian window of 11 pixels, or the largest odd one that fits the image).
-
-    Reference:
-        Wang et al., 2004, "Image Quality Assessment: From Error Visibility to Structural
-        Similarity", section III.
-    """
-    if images.shape != reconstructions.shape:
-        raise ValueError(
-            "`reconstructions` must have the shape of `images`. "
-            f"Received: {reconstructions.shape} and {images.shape}"
-        )
-    window = min(11, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
-    squared_errors, ssims = [], []
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = images[start : start + BATCH_SIZE].astype("float32") / 255
-        reconstruction = reconstructions[start : start + BATCH_SIZE]
-        squared_errors.append(np.square(batch - reconstruction).mean(axis=(1, 2, 3)))
-        ssims.append(tf.image.ssim(batch, reconstruction, max_val=1.0, filter_size=window))
-    squared_errors = np.concatenate(squared_errors).astype("float64")
-    return {
-        "mse": float(squared_errors.mean()),
-        "psnr": float(-10 * np.log10(np.maximum(squared_errors, 1e-10)).mean()),
-        "ssim": float(np.concatenate(ssims).mean()),
-    }
-
-
-def active_units(z_mean):
-    """Counts the latent dimensions whose posterior mean varies by more than 0.01 over images.
-
-    Args:
-        z_mean: `(num_images, latent_dim)`.
-
-    Reference:
-        Burda et al., 2016, "Importance Weighted Autoencoders", section 5.2.
-    """
-    return int((z_mean.var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
-
-
-def planar(z_mean, reference):
-    """Brings latent codes into a plane, to be drawn.
-
-    Args:
-        z_mean: `(num_images, latent_dim)`.
-        reference: codes of the same dimensions whose principal components span the plane, so that
-            several sets can be drawn in the same one.
-
-    Returns:
-        `(num_images, 2)`: two latent dimensions as they are, more by the first two principal
-        components, a single one beside zeros.
-    """
-    latent_dim = z_mean.shape[1]
-    if latent_dim > 2:
-        return PCA(n_components=2, random_state=0).fit(reference).transform(z_mean)
-    return np.pad(z_mean, ((0, 0), (0, 2 - latent_dim)))
-
-
-def grey_level_entropy(images):
-    """Computes the Bernoulli entropy of the grey levels, below which no cross-entropy can go.
-
-    Args:
-        images: uint8, `(num_images, height, width, channels)`.
-
-    Returns:
-        Nats/image, summed over pixels and channels, mean over images.
-    """
-    counts = np.bincount(images.ravel(), minlength=256) / len(images)
-    level = np.arange(1, 255) / 255  # black and white have no entropy
-    return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))

@@ -21,8 +21,11 @@ ARROWS = {
     "networks": {"layers", "parameters"},
     "vae": {"losses", "layers", "networks", "parameters"},
     "data": {"sources", "datasets", "parameters", "runtime"},
-    "evaluation": set(),
-    "callbacks": {"evaluation"},
+    "measures": set(),
+    "features": set(),
+    "codes": {"losses"},
+    "evaluation": {"codes", "features", "measures"},
+    "callbacks": {"evaluation", "measures"},
     # the files half
     "plotting": set(),
     "charts": {"plotting"},
