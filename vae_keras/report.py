@@ -21,11 +21,22 @@ COLUMNS = {
     "reconstruction_loss": "reconstruction loss (nats/image)",
     "kl_divergence": "KL (nats/image)",
     "excess": "excess (nats/image)",
+    "nll": "NLL (nats/image)",
+    "bits_per_dim": "bits/dim",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "active_units": "active units",
+    "probe_accuracy": "probe accuracy",
+    "fd_samples": "FD of samples",
+    "fd_gmm": "FD, mixture",
 }
-DECIMALS = {"psnr": 2, "ssim": 3, "active_units": 0}  # of the others: 1
+DECIMALS = {
+    "psnr": 2,
+    "ssim": 3,
+    "active_units": 0,
+    "probe_accuracy": 3,
+    "bits_per_dim": 3,
+}  # of the others: 1
 PARAMETER_COLUMNS = ("dataset", "likelihood", "architecture", "latent_dim", "beta")
 NOTEBOOK = "[02_train_vae](notebooks/02_train_vae.ipynb)"
 

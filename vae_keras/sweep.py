@@ -55,7 +55,29 @@ SWEEPS = {
         {"dataset": GREY_AND_COLOUR, "beta": [0.01, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0], "seed": SEEDS},
     ],
     "dataset": [
-        {"dataset": GREY_AND_COLOUR, "likelihood": ["bce", "mse"], "seed": SEEDS},
+        {
+            "dataset": GREY_AND_COLOUR,
+            "likelihood": ["bce", "mse", "sigma", "logistic"],
+            "seed": SEEDS,
+        },
+    ],
+    "mse_beta": [
+        {
+            "dataset": GREY_AND_COLOUR,
+            "likelihood": ["mse"],
+            "beta": [0.001, 0.01, 0.1, 1.0, 10.0],
+        },
+        {"dataset": GREY_AND_COLOUR, "likelihood": ["sigma"]},
+    ],
+    "architecture": [
+        {
+            "dataset": GREY_AND_COLOUR,
+            "architecture": ["plain", "residual"],
+            "warmup_epochs": [0.0, 1.0],
+        },
+    ],
+    "conditional": [
+        {"dataset": GREY_AND_COLOUR, "conditional": [False, True]},
     ],
     # PyTorch's own example, the recipe of a published value.
     "pytorch_example": [
