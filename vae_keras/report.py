@@ -166,7 +166,12 @@ def _table_block(rows):
     )
     rows = rows.sort_values(list(PARAMETER_COLUMNS), ascending=[False, True, True, True, True])
     epochs, fraction = rows["epochs"].iloc[0], rows["train_fraction"].iloc[0]
-    fixed = f"{epochs} epochs over {fraction:.0%} of the training images, one seed."
+    networks = ", ".join(rows["architecture"].unique())
+    likelihoods = ", ".join(rows["likelihood"].unique())
+    fixed = (
+        f"{epochs} epochs over {fraction:.0%} of the training images, one seed; architecture "
+        f"{networks}, likelihood {likelihoods}."
+    )
     return f"{markdown_table(rows)}\n\n{counts}. {fixed}"
 
 

@@ -51,6 +51,7 @@ def test_blocks_are_filled_from_finished_runs_only():
         in rows
     )
     assert "fashion_mnist: 10,000 test images" in readme
+    assert "architecture plain, likelihood bce." in readme
     assert report.render(readme, table) == readme
     assert report.render(readme, runs.load_results()) == readme
 
