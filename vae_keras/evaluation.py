@@ -130,10 +130,7 @@ def encode(vae, images, labels=None):
     Returns:
         Pair of arrays `(z_mean, z_log_var)`, each `(num_images, latent_dim)`.
     """
-    batches = []
-    for start in range(0, len(images), BATCH_SIZE):
-        part = slice(start, start + BATCH_SIZE)
-        batches.append(vae.encode(images[part], None if labels is None else labels[part]))
+    batches = _in_batches(vae.encode, images, labels)
     return tuple(np.concatenate(parts) for parts in zip(*batches))
 
 
@@ -143,11 +140,7 @@ def decode(vae, z, labels=None):
     Returns:
         Array in [0, 1], `(num_codes, height, width, channels)`.
     """
-    batches = []
-    for start in range(0, len(z), BATCH_SIZE):
-        part = slice(start, start + BATCH_SIZE)
-        batches.append(vae.decode(z[part], None if labels is None else labels[part]))
-    return np.concatenate(batches)
+    return np.concatenate(_in_batches(vae.decode, z, labels))
 
 
 def reconstruct(vae, images, labels=None):
@@ -158,3 +151,11 @@ def reconstruct(vae, images, labels=None):
     """
     inputs = images if labels is None else (images, labels)
     return vae.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+
+
+def _in_batches(function, inputs, labels):
+    batches = []
+    for start in range(0, len(inputs), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        batches.append(function(inputs[part], None if labels is None else labels[part]))
+    return batches
