@@ -33,8 +33,7 @@ def nll(vae, images, labels=None, num_samples=200):
     """
 
     @tf.function(reduce_retracing=True)
-    def log_weight(images, labels):
-        z_mean, z_log_var = vae.encode(images, labels)
+    def log_weight(images, labels, z_mean, z_log_var):
         z = vae.sampler((z_mean, z_log_var))
         squares = tf.square(z - z_mean) * tf.exp(-z_log_var)
         log_posterior = -0.5 * tf.reduce_sum(squares + z_log_var + LOG_2_PI, axis=-1)
@@ -45,7 +44,9 @@ def nll(vae, images, labels=None, num_samples=200):
     for start in range(0, len(images), BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)
         batch = tf.constant(images[part]), None if labels is None else tf.constant(labels[part])
-        log_weights = np.stack([log_weight(*batch) for _ in range(num_samples)]).astype("float64")
+        posterior = vae.encode(*batch)
+        log_weights = [log_weight(*batch, *posterior) for _ in range(num_samples)]
+        log_weights = np.stack(log_weights).astype("float64")
         bounds.append(np.logaddexp.reduce(log_weights, axis=0) - np.log(num_samples))
     return -float(np.concatenate(bounds).mean())
 

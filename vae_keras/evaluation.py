@@ -5,13 +5,13 @@ from sklearn.mixture import GaussianMixture
 
 from vae_keras.codes import nll, probe_accuracy
 from vae_keras.features import extract, frechet_distance
-from vae_keras.measures import active_units, grey_level_entropy, image_quality
+from vae_keras.measures import active_units, grey_level_entropy, image_quality, pixel_variance
 
 BATCH_SIZE = 256
 NUM_TRAIN_IMAGES = 5000
 NUM_NLL_IMAGES, NUM_NLL_SAMPLES = 1000, 200
 NUM_CODES = 10_000
-NUM_SAMPLES = 5000
+NUM_SAMPLES = 10_000
 NUM_COMPONENTS = 10
 
 
@@ -37,6 +37,8 @@ def evaluate(vae, test, train):
         - `nll`: nats/image, of all but BCE models, see `codes.nll`, with `num_nll_images` of the
           first test images and `num_nll_samples`.
         - `mse`, `psnr`, `ssim`: of reconstructions from `z_mean`, see `measures.image_quality`.
+        - `explained_variance`: share of the images' variance around their mean image that these
+          reconstructions explain, at most 1.
         - `active_units`: number of latent dimensions in use, see `measures.active_units`.
         - `probe_accuracy`: from 0 to 1, from `z_mean`, see `codes.probe_accuracy`.
         - `num_parameters`, `num_test_images`: counts.
@@ -47,10 +49,12 @@ def evaluate(vae, test, train):
     train_images, train_labels = (array[:NUM_CODES] for array in train)
     train_codes, _ = encode(vae, train_images, train_labels)
     gap = slice(NUM_TRAIN_IMAGES)
+    quality = image_quality(images, reconstruct(vae, images, labels))
     metrics = {
         **terms,
         "train_elbo": elbo_terms(vae, train_images[gap], train_labels[gap])["elbo"],
-        **image_quality(images, reconstruct(vae, images, labels)),
+        **quality,
+        "explained_variance": 1 - quality["mse"] / pixel_variance(images),
         "active_units": active_units(z_mean),
         "probe_accuracy": probe_accuracy((train_codes, train_labels), (z_mean, labels)),
         "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),
@@ -84,11 +88,11 @@ def evaluate_samples(vae, extractor, validation, train):
     Returns:
         Dict of floats:
 
-        - `fd_samples`: of 5,000 samples of the prior.
+        - `fd_samples`: of 10,000 samples of the prior.
         - `fd_reconstructions`: of the reconstructions of the reference itself.
-        - `fd_gmm`: of 5,000 samples whose codes come from a mixture of 10 Gaussians fitted to
+        - `fd_gmm`: of 10,000 samples whose codes come from a mixture of 10 Gaussians fitted to
           training codes.
-        - `num_fd_images`: number of images of the reference.
+        - `num_fd_images`, `num_fd_samples`: number of images of the reference, and of samples.
 
     Reference:
         For the mixture: Ghosh et al., 2020, "From Variational to Deterministic Autoencoders",
@@ -110,7 +114,7 @@ def evaluate_samples(vae, extractor, validation, train):
         name: frechet_distance(extract(extractor, pictures), reference)
         for name, pictures in generated.items()
     }
-    return {**distances, "num_fd_images": len(images)}
+    return {**distances, "num_fd_images": len(images), "num_fd_samples": NUM_SAMPLES}
 
 
 def elbo_terms(vae, images, labels=None):

@@ -27,6 +27,7 @@ ARROWS = {
     "evaluation": {"codes", "features", "measures"},
     "callbacks": {"evaluation", "measures"},
     # the files half
+    "latent": set(),
     "plotting": set(),
     "charts": {"plotting"},
     "animation": {"charts", "plotting"},
@@ -37,7 +38,7 @@ ARROWS = {
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
-    *("plotting", "charts", "animation", "runs", "execution", "sweep", "report"),
+    *("latent", "plotting", "charts", "animation", "runs", "execution", "sweep", "report"),
 )
 
 

@@ -44,6 +44,18 @@ def image_quality(images, reconstructions):
     }
 
 
+def pixel_variance(images):
+    """Computes the variance of images around their mean image: the MSE of reconstructing that.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+
+    Returns:
+        1/pixel, pixels in [0, 1], mean over pixels and channels.
+    """
+    return float(np.mean([row.var(axis=0).mean() for row in np.swapaxes(images, 0, 1)]) / 255**2)
+
+
 def active_units(z_mean):
     """Counts the latent dimensions whose posterior mean varies by more than 0.01 over images.
 

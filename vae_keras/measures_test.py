@@ -16,6 +16,12 @@ def test_quality_of_a_constant_error_worked_out_by_hand():
     np.testing.assert_allclose(quality["ssim"], 0.1201 / 0.1301, rtol=1e-4)
 
 
+def test_pixel_variance_is_the_error_of_the_mean_image():
+    unit = IMAGES / 255
+    expected = np.square(unit - unit.mean(axis=0)).mean()
+    np.testing.assert_allclose(measures.pixel_variance(IMAGES), expected)
+
+
 def ssim_reference(x, y, window):
     """SSIM of two grey images by its definition, loops and all."""
     offsets = np.arange(window) - (window - 1) / 2

@@ -45,8 +45,9 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     """Builds the network from a latent code to the logits of an image.
 
     Args:
-        architecture: "residual" (a dense layer, two transposed convolutions, a residual block
-            after each), "plain" (the same without residual blocks) or "mlp" (400 hidden units).
+        architecture: "residual" (a dense layer, two transposed convolutions to 32 and 16 channels,
+            a residual block after each), "plain" (the same without residual blocks) or "mlp" (400
+            hidden units).
         image_shape: `(height, width, channels)`, height and width divisible by 4.
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
@@ -94,7 +95,7 @@ def _convolutional_decoder(hidden, image_shape, dtype, residual):
     height, width, channels = image_shape
     hidden = layers.Dense(height // 4 * (width // 4) * 128, activation="relu", dtype=dtype)(hidden)
     hidden = layers.Reshape((height // 4, width // 4, 128), dtype=dtype)(hidden)
-    for filters in (64, 32):
+    for filters in (32, 16):
         hidden = layers.Conv2DTranspose(
             filters, 3, strides=2, padding="same", activation="relu", dtype=dtype
         )(hidden)

@@ -35,9 +35,9 @@ def test_outputs_stay_in_float32(architecture):
 def test_number_of_parameters_worked_out_by_hand():
     # Convolutions 1-32-64-128, then 7 * 7 * 128 -> 256 -> twice 2.
     encoder = 320 + 18_496 + 73_856 + (6272 * 256 + 256) + 2 * (256 * 2 + 2)
-    # 2 -> 6272, transposed convolutions 128-64-32, convolution 32-1.
-    plain = (2 * 6272 + 6272) + (9 * 128 * 64 + 64) + (9 * 64 * 32 + 32) + (9 * 32 + 1)
-    blocks = 2 * (9 * 64 * 64 + 64) + 2 * (9 * 32 * 32 + 32)
+    # 2 -> 6272, transposed convolutions 128-32-16, convolution 16-1.
+    plain = (2 * 6272 + 6272) + (9 * 128 * 32 + 32) + (9 * 32 * 16 + 16) + (9 * 16 + 1)
+    blocks = 2 * (9 * 32 * 32 + 32) + 2 * (9 * 16 * 16 + 16)
     assert build_encoder("residual", (28, 28, 1), 2).count_params() == encoder
     assert build_decoder("plain", (28, 28, 1), 2).count_params() == plain
     assert build_decoder("residual", (28, 28, 1), 2).count_params() == plain + blocks

@@ -76,6 +76,10 @@ SWEEPS = {
             "warmup_epochs": [0.0, 1.0],
         },
     ],
+    "warmup": [
+        {"dataset": GREY_AND_COLOUR},
+        {"dataset": GREY_AND_COLOUR, "warmup_epochs": [1.0], "kl_cycles": [1, 2]},
+    ],
     "conditional": [
         {"dataset": GREY_AND_COLOUR, "conditional": [False, True]},
     ],
@@ -92,6 +96,9 @@ SWEEPS = {
     ],
 }
 
+STUDY = ("latent_dim", "beta", "dataset", "mse_beta", "architecture", "warmup", "conditional")
+SWEEPS["study"] = [grid for name in STUDY for grid in SWEEPS[name]]
+
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "active_units"]
 
 
@@ -105,7 +112,8 @@ def declared_runs(sweep, budget="quick", substitute=False):
             which is trained for as long as `SUBSTITUTES` says.
 
     Returns:
-        List of dicts that name every parameter of notebook 02, without repetitions.
+        List of dicts that name every parameter of notebook 02, without repetitions, the first seed
+        of all of them first.
 
     Raises:
         ValueError: if a name is unknown or the declaration has a bad value.
@@ -122,7 +130,7 @@ def declared_runs(sweep, budget="quick", substitute=False):
                 dataset = DATASETS[dataset]["substitute"] or dataset
                 parameters |= {"dataset": dataset, **SUBSTITUTES[dataset]}
             listed[runs.run_name(parameters)] = check(**parameters)
-    return list(listed.values())
+    return sorted(listed.values(), key=lambda parameters: parameters["seed"])
 
 
 def choose_runs(sweep, budget, data):

@@ -52,6 +52,19 @@ def test_quick_has_the_runs_it_promises():
             assert len({parameters[name] for parameters in declared}) > 1
 
 
+def test_study_is_all_its_sweeps_the_first_seed_first():
+    study = sweep.declared_runs("study", "study")
+    names = [runs.run_name(parameters) for parameters in study]
+    for part in sweep.STUDY:
+        declared = sweep.declared_runs(part, "study")
+        assert {runs.run_name(parameters) for parameters in declared} <= set(names)
+    seeds = [parameters["seed"] for parameters in study]
+    assert seeds == sorted(seeds) and set(seeds) == set(sweep.SEEDS)
+    # 2 data sets: 7 latent sizes, 6 more betas and 3 more likelihoods with 3 seeds each; with one
+    # seed 4 more betas of mse, plain, 1 warm-up of each network, 2 cycles, conditional.
+    assert len(study) == 2 * (3 * (7 + 6 + 3) + 4 + 1 + 2 + 1 + 1)
+
+
 def test_grids_override_the_budget_and_what_is_fixed():
     (run,) = sweep.declared_runs("pytorch_example", "full")
     assert (run["epochs"], run["architecture"], run["latent_dim"]) == (10, "mlp", 20)

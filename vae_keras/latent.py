@@ -1,0 +1,74 @@
+"""Places in the latent space: grids, paths and traversals, as arrays of codes to decode."""
+
+import numpy as np
+from scipy.stats import norm
+
+LOWEST, HIGHEST = 0.05, 0.95  # quantiles of the prior between which pictures are drawn
+
+
+def prior_quantiles(num_steps):
+    """Returns values of a latent dimension at even steps of the prior's probability.
+
+    Args:
+        num_steps: number of values, at least 1.
+
+    Returns:
+        `(num_steps,)`, the standard normal quantiles from 0.05 to 0.95.
+    """
+    return norm.ppf(np.linspace(LOWEST, HIGHEST, num_steps))
+
+
+def manifold(num_steps):
+    """Returns the codes of a square of the two-dimensional prior.
+
+    Args:
+        num_steps: number of codes along a side.
+
+    Returns:
+        `(num_steps**2, 2)`, row by row from the top: `z_1` rises to the right, `z_2` upwards.
+    """
+    steps = prior_quantiles(num_steps)
+    return np.stack([np.tile(steps, num_steps), np.repeat(steps[::-1], num_steps)], axis=-1)
+
+
+def traversals(z, dimensions, num_steps=7):
+    """Returns codes in which one latent dimension at a time passes over the prior.
+
+    Args:
+        z: code to start from, `(latent_dim,)`.
+        dimensions: the latent dimensions to move, `(num_dimensions,)`.
+        num_steps: number of values of each, the prior's quantiles from 0.05 to 0.95.
+
+    Returns:
+        `(num_dimensions, num_steps, latent_dim)`.
+    """
+    codes = np.tile(z, (len(dimensions), num_steps, 1))
+    for row, dimension in zip(codes, dimensions):
+        row[:, dimension] = prior_quantiles(num_steps)
+    return codes
+
+
+def interpolate(start, end, num_steps, spherical=False):
+    """Returns the codes on the way from one code to another.
+
+    Args:
+        start: `(latent_dim,)`.
+        end: `(latent_dim,)`.
+        num_steps: number of codes, both ends among them.
+        spherical: whether the way is the arc between the two directions, along which the length
+            does not dip, in place of the straight line. Where the directions are the same or
+            opposite, or an end is 0, there is no single arc, and the way is straight.
+
+    Returns:
+        `(num_steps, latent_dim)`.
+
+    Reference:
+        White, 2016, "Sampling Generative Networks", section 2.1 (spherical interpolation).
+    """
+    start, end = np.asarray(start, "float64"), np.asarray(end, "float64")
+    share = np.linspace(0, 1, num_steps)[:, None]
+    lengths = np.linalg.norm(start) * np.linalg.norm(end)
+    angle = np.arccos(np.clip(start @ end / lengths, -1, 1)) if lengths else 0.0
+    if not spherical or np.sin(angle) < 1e-6:
+        return (1 - share) * start + share * end
+    return (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)
