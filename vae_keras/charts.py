@@ -1,9 +1,9 @@
-"""Figures of numbers: losses over training, latent codes, measures over a sweep."""
+"""Figures of numbers of one run: grey levels, losses over training, latent codes."""
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vae_keras.plotting import StyledFigure, check_labels, styled, to_pixels
 
@@ -18,7 +18,6 @@ DATASET_COLORS = {
 }
 LIKELIHOOD_MARKERS = {"bce": "o", "mse": "s", "sigma": "^", "logistic": "D"}
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.7  # inches
-GEOMETRIC_RATIO = 4  # from so much between the ends of an axis on, it is logarithmic
 
 
 @styled
@@ -35,7 +34,7 @@ def grey_level_histogram(images):
     Raises:
         ValueError: if a data set has no colour, or its images are of another shape or range.
     """
-    _check_known("images", images, DATASET_COLORS)
+    check_known("images", images, DATASET_COLORS)
     figure, axes = plt.subplots(FigureClass=StyledFigure, figsize=(2 * PANEL_WIDTH, PANEL_HEIGHT))
     for name, pixels in images.items():
         levels = to_pixels(pixels).ravel()
@@ -58,20 +57,20 @@ def training_curves(history):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    panels = {
+    shown = {
         "reconstruction_loss": "reconstruction loss\n(nats/image)",
         "kl_divergence": "KL divergence\n(nats/image)",
         "psnr": "PSNR (dB)",
         "ssim": "SSIM",
     }
-    panels = {name: label for name, label in panels.items() if name in history}
-    if "epoch" not in history or not panels:
+    shown = {name: label for name, label in shown.items() if name in history}
+    if "epoch" not in history or not shown:
         raise ValueError(
             f"`history` must have the column epoch and a measure. Received: {list(history.columns)}"
         )
-    figure, axes = _panels(1, len(panels))
+    figure, axes = panels(1, len(shown))
     epochs = history["epoch"] + 1
-    for panel, (name, label) in zip(axes.flat, panels.items()):
+    for panel, (name, label) in zip(axes.flat, shown.items()):
         panel.plot(epochs, history[name], "o-", color="black", label="training")
         if f"val_{name}" in history:
             panel.plot(epochs, history[f"val_{name}"], "o--", color="0.5", label="validation")
@@ -108,60 +107,6 @@ def latent_map(codes, labels, class_names, axis_labels=("first axis", "second ax
     return figure
 
 
-@styled
-def sweep_curves(table, swept, measures):
-    """Draws measures against a swept parameter, a row of panels for each data set.
-
-    The line is the mean over seeds, the bar from the lowest to the highest of them.
-
-    Args:
-        table: `pandas.DataFrame` with the columns `dataset`, `likelihood`, the swept parameter and
-            the measures; a row for each run.
-        swept: name of the swept parameter; its values are the ticks.
-        measures: dict from column to axis label.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-    """
-    import seaborn as sns  # here, for it takes longer to import than all the rest
-
-    missing = {"dataset", "likelihood", swept, *measures} - set(table.columns)
-    if missing or table.empty:
-        raise ValueError(
-            "`table` must have rows, and the columns dataset, likelihood, the swept one and the "
-            f"measures. Received: {len(table)} rows, missing columns {sorted(missing)}"
-        )
-    _check_known("table", table["dataset"], DATASET_COLORS)
-    _check_known("table", table["likelihood"], LIKELIHOOD_MARKERS)
-    datasets = list(dict.fromkeys(table["dataset"]))
-    figure, axes = _panels(len(datasets), len(measures))
-    values = sorted(table[swept].unique())
-    geometric = values[0] > 0 and values[-1] >= GEOMETRIC_RATIO * values[0]
-    for row, dataset in zip(axes, datasets):
-        for panel, (measure, label) in zip(row, measures.items()):
-            for likelihood, runs in table[table["dataset"] == dataset].groupby("likelihood"):
-                sns.lineplot(
-                    runs,
-                    x=swept,
-                    y=measure,
-                    errorbar=("pi", 100),  # from the lowest to the highest
-                    err_style="bars",
-                    err_kws={"capsize": 3},
-                    markeredgewidth=0,
-                    color=DATASET_COLORS[dataset],
-                    marker=LIKELIHOOD_MARKERS[likelihood],
-                    label=f"{dataset}, {likelihood}",
-                    legend=False,
-                    ax=panel,
-                )
-            panel.set(xlabel=swept.replace("_", " "), ylabel=label)
-            panel.set_xscale("log" if geometric else "linear")
-            panel.set_xticks(values, [f"{value:g}" for value in values])
-            panel.xaxis.set_minor_locator(NullLocator())
-        row[0].legend()
-    return figure
-
-
 def scatter_classes(axes, codes, labels, class_names):
     """Scatters codes `(num_images, 2)` by class; returns a dict from label to its points."""
     colors = mpl.colormaps["tab10"].colors
@@ -175,13 +120,15 @@ def scatter_classes(axes, codes, labels, class_names):
     return points
 
 
-def _check_known(argument, names, known):
+def check_known(argument, names, known):
+    """Raises a `ValueError` if something has no colour or no marker."""
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ValueError(f"`{argument}` must name only {list(known)}. Received: {unknown}")
 
 
-def _panels(num_rows, num_columns):
+def panels(num_rows, num_columns):
+    """Returns a figure in the one style and its axes, `(num_rows, num_columns)`."""
     size = (PANEL_WIDTH * num_columns, PANEL_HEIGHT * num_rows)
     return plt.subplots(
         num_rows, num_columns, FigureClass=StyledFigure, figsize=size, squeeze=False
