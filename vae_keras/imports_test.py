@@ -30,15 +30,21 @@ ARROWS = {
     "latent": set(),
     "plotting": set(),
     "charts": {"plotting"},
+    "comparisons": {"charts", "plotting"},
     "animation": {"charts", "plotting"},
+    "explorer": {"plotting"},
     "runs": {"parameters"},
     "execution": {"runs"},
     "sweep": {"execution", "runs", "sources", "datasets", "parameters"},
-    "report": {"runs", "sweep", "plotting", "charts"},
+    "tables": {"parameters"},
+    "claims": {"sweep"},
+    "findings": {"claims", "sweep", "runs", "tables"},
+    "report": {"findings", "tables", "runs", "sweep", "plotting", "comparisons"},
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
-    *("latent", "plotting", "charts", "animation", "runs", "execution", "sweep", "report"),
+    *("latent", "plotting", "charts", "comparisons", "animation", "runs", "execution", "sweep"),
+    *("tables", "claims", "findings", "report", "explorer"),
 )
 
 

@@ -1,44 +1,27 @@
-"""From the run folders to the table, the figures and the generated blocks of the README."""
+"""From the run folders to the table, the figures of `quick` and the README's generated blocks."""
 
 import re
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from vae_keras import charts, plotting, runs, sweep
+from vae_keras import comparisons, findings, plotting, runs, sweep
+from vae_keras.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = {
-    "dataset": "data set",
-    "likelihood": "likelihood",
-    "architecture": "architecture",
-    "latent_dim": "latent size",
-    "beta": "beta",
-    "elbo": "ELBO (nats/image)",
-    "train_elbo": "ELBO, training images",
-    "reconstruction_loss": "reconstruction loss (nats/image)",
-    "kl_divergence": "KL (nats/image)",
-    "excess": "excess (nats/image)",
-    "nll": "NLL (nats/image)",
-    "bits_per_dim": "bits/dim",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-    "active_units": "active units",
-    "probe_accuracy": "probe accuracy",
-    "fd_samples": "FD of samples",
-    "fd_gmm": "FD, mixture",
+MEASURES = ("kl_divergence", "psnr", "active_units", "fd_samples")
+# The columns of the README's tables of sweeps. Losses of different likelihoods are no common scale,
+# and so not among those of `dataset`.
+TABLES = {
+    "latent_dim": ("latent_dim", "elbo", *MEASURES),
+    "beta": ("beta", "elbo", *MEASURES),
+    "dataset": ("likelihood", *MEASURES, "explained_variance", "bits_per_dim"),
 }
-DECIMALS = {
-    "psnr": 2,
-    "ssim": 3,
-    "active_units": 0,
-    "probe_accuracy": 3,
-    "bits_per_dim": 3,
-}  # of the others: 1
-PARAMETER_COLUMNS = ("dataset", "likelihood", "architecture", "latent_dim", "beta")
-NOTEBOOK = "[02_train_vae](notebooks/02_train_vae.ipynb)"
+# What the measures of a sweep over latent sizes or betas are drawn as.
+CURVES = {
+    "reconstruction_loss": "reconstruction loss\n(nats/image)",
+    "kl_divergence": "KL divergence\n(nats/image)",
+    "psnr": "PSNR (dB)",
+}
 
 
 def main():
@@ -49,7 +32,7 @@ def main():
     for substitute in (False, True):
         rows = runs.select(table, sweep.declared_runs("quick", substitute=substitute))
         if len(rows):
-            written += draw(rows, ROOT / "images")
+            written += draw(rows, runs.images_folder())
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     rendered = render(text, table)
@@ -70,26 +53,21 @@ def draw(rows, folder):
     Returns:
         List of their paths, which carry the names of the data sets.
     """
-    folder.mkdir(exist_ok=True)
     names = "_".join(dict.fromkeys(rows["dataset"]))
     latent_sizes = rows[rows["beta"] == sweep.FIXED["beta"]].sort_values("latent_dim")
     betas = rows[rows["latent_dim"] == sweep.FIXED["latent_dim"]].sort_values("beta")
-    measures = {
-        "reconstruction_loss": "reconstruction loss\n(nats/image)",
-        "kl_divergence": "KL divergence\n(nats/image)",
-        "psnr": "PSNR (dB)",
+    figures = {
+        f"quick_{names}_{swept}": comparisons.sweep_curves(selected, swept, CURVES)
+        for swept, selected in (("latent_dim", latent_sizes), ("beta", betas))
+        if selected[swept].nunique() > 1
     }
-    figures = {}
-    for swept, selected in (("latent_dim", latent_sizes), ("beta", betas)):
-        if selected[swept].nunique() > 1:
-            figures[swept] = charts.sweep_curves(selected, swept, measures)
     for dataset, selected in latent_sizes.groupby("dataset"):
-        if all(_arrays_path(run).exists() for run in selected["run"]):
-            figures[f"reconstructions_{dataset}"] = _mosaic(selected)
+        pictures = runs.read_pictures(selected, "latent_dim", "reconstructions")
+        if pictures:
+            figures[f"quick_reconstructions_{dataset}"] = plotting.image_rows(pictures, dataset)
     paths = []
     for name, figure in figures.items():
-        what = name if name.startswith("reconstructions") else f"quick_{names}_{name}"
-        paths.append(folder / f"02_{what}.png")
+        paths.append(folder / f"02_{name}.png")
         figure.savefig(paths[-1])
     return paths
 
@@ -102,19 +80,11 @@ def render(readme, table):
         table: `pandas.DataFrame` of `runs.load_results`.
 
     Returns:
-        The text with the blocks `quick`, `findings` and `pytorch_example` made anew; a block
-        whose runs are not all finished stays as it is.
+        The text with the blocks `findings` and those of `TABLES` made anew.
     """
-    for name, sweep_name, block in (
-        ("quick", "quick", _table_block),
-        ("findings", "quick", _findings_block),
-        ("pytorch_example", "pytorch_example", _table_block),
-    ):
-        declared = sweep.declared_runs(sweep_name)
-        rows = runs.select(table, declared)
-        if len(rows) == len(declared):
-            readme = replace_block(readme, name, block(rows))
-    return readme
+    for name, columns in TABLES.items():
+        readme = replace_block(readme, name, _table_block(table, name, columns))
+    return replace_block(readme, "findings", _findings_block(table))
 
 
 def replace_block(text, name, content):
@@ -136,78 +106,34 @@ def replace_block(text, name, content):
     )
 
 
-def markdown_table(rows):
-    """Renders the columns of `COLUMNS` that the rows have; parameters that do not vary but the
-    data set are left out."""
-    shown = [
-        column
-        for column in COLUMNS
-        if column in rows
-        and rows[column].notna().any()
-        and (column not in PARAMETER_COLUMNS[1:] or rows[column].nunique() > 1 or len(rows) == 1)
-    ]
-    lines = ["| " + " | ".join(COLUMNS[column] for column in shown) + " |"]
-    lines.append("|" + "|".join("---" if c in PARAMETER_COLUMNS else "---:" for c in shown) + "|")
-    for _, row in rows.iterrows():
-        lines.append("| " + " | ".join(_cell(column, row[column]) for column in shown) + " |")
-    return "\n".join(lines)
-
-
-def _cell(column, value):
-    if isinstance(value, str) or column in ("latent_dim", "beta"):
-        return value if isinstance(value, str) else f"{value:g}"
-    return "" if pd.isna(value) else f"{value:.{DECIMALS.get(column, 1)}f}"
-
-
-def _table_block(rows):
-    counts = "; ".join(
-        f"{name}: {group['num_test_images'].iloc[0]:,} test images"
-        for name, group in rows.groupby("dataset", sort=False)
+def _table_block(table, name, columns):
+    declared = sweep.declared_runs(name, "study")
+    rows = runs.select(table, declared)
+    finished = f"{len(rows)} of {len(declared)} runs are finished"
+    if not len(rows):
+        return f"{finished}: `make sweep SWEEP={name} BUDGET=study`."
+    seen = rows["images_per_second"] * rows["train_seconds"]
+    budgets = "; ".join(
+        f"{dataset}: {seen[group.index].median():,.0f} training images seen by a run, "
+        f"{group['num_test_images'].iloc[0]:,.0f} test images"
+        for dataset, group in rows.groupby("dataset", sort=False)
     )
-    rows = rows.sort_values(list(PARAMETER_COLUMNS), ascending=[False, True, True, True, True])
     epochs, fraction = rows["epochs"].iloc[0], rows["train_fraction"].iloc[0]
-    networks = ", ".join(rows["architecture"].unique())
-    likelihoods = ", ".join(rows["likelihood"].unique())
-    fixed = (
-        f"{epochs} epochs over {fraction:.0%} of the training images, one seed; architecture "
-        f"{networks}, likelihood {likelihoods}."
-    )
-    return f"{markdown_table(rows)}\n\n{counts}. {fixed}"
+    sentence = f"{epochs} epochs over {fraction:.0%} of the training images; {budgets}"
+    partial = f"; {finished}" if len(rows) < len(declared) else ""
+    return f"{markdown(rows, columns, across='dataset')}\n\n{sentence}{partial}."
 
 
-def _findings_block(rows):
-    lines = []
-    for dataset, group in rows.groupby("dataset", sort=False):
-        sizes = group[group["beta"] == sweep.FIXED["beta"]].sort_values("latent_dim")
-        betas = group[group["latent_dim"] == sweep.FIXED["latent_dim"]].sort_values("beta")
-        small, large = sizes.iloc[0], sizes.iloc[-1]
-        low, high = betas.iloc[0], betas.iloc[-1]
-        lines += [
-            f"- **{dataset}**: from latent size {small['latent_dim']} to {large['latent_dim']} the "
-            f"reconstruction loss goes from {small['reconstruction_loss']:.1f} to "
-            f"{large['reconstruction_loss']:.1f} nats/image and the KL divergence from "
-            f"{small['kl_divergence']:.1f} to {large['kl_divergence']:.1f}; "
-            f"{large['active_units']:.0f} of {large['latent_dim']} units are active ({NOTEBOOK}).",
-            f"- **{dataset}**: from beta {low['beta']:g} to {high['beta']:g} the reconstruction "
-            f"loss goes from {low['reconstruction_loss']:.1f} to "
-            f"{high['reconstruction_loss']:.1f} nats/image and the KL divergence from "
-            f"{low['kl_divergence']:.1f} to {high['kl_divergence']:.1f} ({NOTEBOOK}).",
-        ]
-    return "\n".join(lines)
-
-
-def _arrays_path(run):
-    return runs.models_folder() / run / "arrays.npz"
-
-
-def _mosaic(rows):
-    """Draws the same test images as they are and as models of each latent size see them."""
-    images = {}
-    for _, row in rows.iterrows():
-        with np.load(_arrays_path(row["run"])) as arrays:
-            images.setdefault("original", arrays["originals"])
-            images[f"{row['latent_dim']} latent dimensions"] = arrays["reconstructions"]
-    return plotting.image_rows(images, title=rows["dataset"].iloc[0])
+def _findings_block(table):
+    """One line for each claim: the verdict and the numbers on each data set."""
+    lines = {}
+    for finding in findings.check_all(table):
+        notebook = f"[{finding.notebook}](notebooks/{finding.notebook}.ipynb)"
+        start = f"- {finding.statement} ({notebook})."
+        lines.setdefault(start, []).append(
+            f"{finding.dataset}: **{finding.verdict}**, {finding.evidence}."
+        )
+    return "\n".join(f"{start} {' '.join(parts)}" for start, parts in lines.items())
 
 
 if __name__ == "__main__":

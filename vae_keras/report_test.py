@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_keras import report, runs, sweep
+from vae_keras import findings, report, runs, sweep
 
 BLOCKS = "".join(
     f"<!-- begin {name} -->\nold\n<!-- end {name} -->\ntext after {name}\n"
-    for name in ("quick", "findings", "pytorch_example")
+    for name in ("findings", *report.TABLES)
 )
 
 
@@ -21,52 +21,50 @@ def finish(declared):
     for number, parameters in enumerate(declared):
         folder = runs.start_run(**parameters)
         images = np.full((10, 4, 4, 1), number, "uint8")
-        np.savez(folder / "arrays.npz", originals=images, reconstructions=images)
+        np.savez(folder / "pictures.npz", originals=images, reconstructions=images)
         measures = {
             "elbo": -300.04 - number,
-            "train_elbo": -290.0,
             "reconstruction_loss": 250.06 + number,
             "kl_divergence": 12.0,
-            "excess": 60.0,
             "psnr": 15.126,
             "ssim": 0.4321,
             "active_units": 2,
+            "probe_accuracy": 0.5,
+            "fd_samples": 40.0,
+            "fd_gmm": 30.0,
             "num_test_images": 10_000,
+            "train_seconds": 100.0,
+            "images_per_second": 1870.0,
         }
         runs.finish_run(folder, measures)
     return runs.write_results()
 
 
-def test_blocks_are_filled_from_finished_runs_only():
-    declared = sweep.declared_runs("quick")
-    table = finish(declared[:-1])
-    assert report.render(BLOCKS, table) == BLOCKS
-    readme = report.render(BLOCKS, finish(declared))
-    assert readme.count("old") == 1  # the block of the sweep that has not run
-    assert "text after quick" in readme
-    rows = [line for line in readme.splitlines() if line.startswith("| fashion_mnist")]
-    assert len(rows) == len(declared) / 2
-    assert (
-        "| fashion_mnist | 2 | 1 | -300.0 | -290.0 | 250.1 | 12.0 | 60.0 | 15.13 | 0.432 | 2 |"
-        in rows
-    )
-    assert "fashion_mnist: 10,000 test images" in readme
-    assert "architecture plain, likelihood bce." in readme
-    assert report.render(readme, table) == readme
-    assert report.render(readme, runs.load_results()) == readme
+def test_tables_show_the_finished_runs_and_say_how_many_are_missing():
+    declared = sweep.declared_runs("latent_dim", "study")
+    readme = report.render(BLOCKS, finish(declared[:3]))
+    assert "old" not in readme and "text after latent_dim" in readme
+    assert f"; 3 of {len(declared)} runs are finished." in readme
+    assert "`make sweep SWEEP=dataset BUDGET=study`" in readme
+    assert "| 2 | -300.0 | 12.0 | 15.13 | 2 | 40.0 |" in readme
+    complete = report.render(readme, finish(declared))
+    rows = [line for line in complete.splitlines() if line.startswith("| 2 |")]
+    assert len(rows) == 1 and rows[0].count("±") == 10  # both data sets, three seeds each
+    assert "runs are finished" not in complete.split("text after latent_dim")[0].split("begin")[-1]
+    assert "fashion_mnist: 187,000 training images seen by a run, 10,000 test images" in complete
+    assert report.render(complete, runs.load_results()) == complete
 
 
-def test_findings_compare_the_ends_of_each_axis():
-    declared = sweep.declared_runs("quick")
-    readme = report.render(BLOCKS, finish(declared))
-    losses = {
-        (run["latent_dim"], run["beta"]): 250.06 + number
-        for number, run in enumerate(declared)
-        if run["dataset"] == "cifar10"
-    }
-    expected = f"goes from {losses[2, 1.0]:.1f} to {losses[32, 1.0]:.1f} nats/image"
-    assert expected in readme
-    assert f"goes from {losses[32, 0.1]:.1f} to {losses[32, 4.0]:.1f} nats/image" in readme
+def test_findings_have_their_verdict_numbers_and_link():
+    table = finish(sweep.declared_runs("latent_dim", "study"))
+    readme = report.render(BLOCKS, table)
+    for finding in findings.check_all(table):
+        text = f"{finding.dataset}: **{finding.verdict}**, {finding.evidence}."
+        (line,) = [
+            line for line in readme.splitlines() if line.startswith(f"- {finding.statement} ")
+        ]
+        assert text in line
+        assert f"([{finding.notebook}](notebooks/{finding.notebook}.ipynb))" in line
 
 
 def test_a_block_must_be_there_once():
@@ -79,19 +77,11 @@ def test_a_block_must_be_there_once():
     )
 
 
-def test_measures_that_do_not_apply_stay_empty():
-    table = finish(sweep.declared_runs("pytorch_example"))
-    table.loc[0, "excess"] = np.nan
-    text = report.markdown_table(table)
-    assert "excess" not in text
-    assert "| mnist | bce | mlp | 20 | 1 |" in text
-
-
 def test_figures_carry_the_names_of_the_data_sets(tmp_path):
     for substitute in (False, True):
         declared = sweep.declared_runs("quick", substitute=substitute)
         rows = runs.select(finish(declared), declared)
-        paths = report.draw(rows, tmp_path / "images")
+        paths = report.draw(rows, runs.images_folder())
         names = {path.name for path in paths}
         data = "digits_photos" if substitute else "fashion_mnist_cifar10"
         assert f"02_quick_{data}_latent_dim.png" in names
@@ -102,11 +92,11 @@ def test_figures_carry_the_names_of_the_data_sets(tmp_path):
                 assert min(image.size) > 100
 
 
-def test_figures_need_no_finished_sweep(tmp_path):
+def test_figures_need_no_finished_sweep():
     declared = sweep.declared_runs("quick")[:1]
     rows = runs.select(finish(declared), declared)
-    names = [path.name for path in report.draw(rows, tmp_path / "images")]
-    assert names == ["02_reconstructions_fashion_mnist.png"]
+    names = [path.name for path in report.draw(rows, runs.images_folder())]
+    assert names == ["02_quick_reconstructions_fashion_mnist.png"]
 
 
 def test_the_readme_is_what_the_committed_table_gives(monkeypatch):

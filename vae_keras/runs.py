@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from vae_keras.parameters import PARAMETERS, check
@@ -23,6 +24,13 @@ def models_folder():
     in_checkout = (checkout / "pyproject.toml").exists()
     default = (checkout if in_checkout else Path.cwd()) / "models"
     return Path(os.environ.get("VAE_KERAS_MODELS") or default).resolve()
+
+
+def images_folder():
+    """Returns the folder `images`, beside that of the runs; it is made if need be."""
+    folder = models_folder().parent / "images"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def run_name(parameters):
@@ -134,6 +142,44 @@ def select(table, runs):
     table = table.set_index("run", drop=False)
     names = [run_name(parameters) for parameters in runs]
     return table.loc[[name for name in names if name in table.index]].reset_index(drop=True)
+
+
+def read_arrays(run, file="arrays.npz"):
+    """Reads the arrays that a run has left behind.
+
+    Args:
+        run: name of the run.
+        file: `arrays.npz` or `pictures.npz`, see notebook 02.
+
+    Returns:
+        Dict from name to array.
+    """
+    with np.load(models_folder() / run / file) as arrays:
+        return dict(arrays)
+
+
+def read_pictures(rows, label, name):
+    """Reads pictures of several runs, to be drawn one row below the other.
+
+    Args:
+        rows: `pandas.DataFrame` of `select`, of one data set.
+        label: column whose values name the rows; of runs that have the same, the first counts.
+        name: `reconstructions`, below the `originals`, or `samples`.
+
+    Returns:
+        Dict from label to uint8 images; empty where the runs have left no pictures.
+    """
+    pictures = {}
+    for _, row in rows.drop_duplicates(label).iterrows():
+        if not (models_folder() / row["run"] / "pictures.npz").exists():
+            continue
+        arrays = read_arrays(row["run"], "pictures.npz")
+        if name == "reconstructions":
+            pictures.setdefault("original", arrays["originals"])
+        value = row[label]
+        text = value if isinstance(value, str) else f"{label.replace('_', ' ')} {value:g}"
+        pictures[text] = arrays[name][:10]
+    return pictures
 
 
 def make_writable(folder):
