@@ -9,13 +9,19 @@ from vae_keras.layers import ResidualBlock
 from vae_keras.parameters import check
 
 
+WIDE = ((128, 7), (256, 7), (512, 5))  # channels and kernels
+
+
 def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None):
     """Builds the network from an image to the parameters of its posterior.
 
     Args:
         architecture: "residual" or "plain" (convolutions of 32, 64 and 128 channels, the first
-            two with stride 2, and 256 hidden units), or "mlp" (400 hidden units).
-        image_shape: `(height, width, channels)`, height and width divisible by 4.
+            two with stride 2, and 256 hidden units), "wide" (convolutions of 128, 256 and 512
+            channels with kernels of 7, 7 and 5 pixels, stride 1, padded by 1 pixel), or "mlp" (400
+            hidden units).
+        image_shape: `(height, width, channels)`, height and width divisible by 4, for "wide" at
+            least 12.
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
         dtype: dtype policy of the hidden layers; by default the global one.
@@ -31,9 +37,9 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     """
     _check(architecture, image_shape, latent_dim, num_classes)
     images = keras.Input(image_shape, name="images")
-    body = _mlp_encoder if architecture == "mlp" else _convolutional_encoder
+    bodies = {"mlp": _mlp_encoder, "wide": _wide_encoder}
     labels = _label_input(num_classes)
-    hidden = body(images, labels, dtype)
+    hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype)
     posterior = [
         layers.Dense(latent_dim, dtype="float32", name=name)(hidden)
         for name in ("z_mean", "z_log_var")
@@ -46,8 +52,8 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
 
     Args:
         architecture: "residual" (a dense layer, two transposed convolutions to 32 and 16 channels,
-            a residual block after each), "plain" (the same without residual blocks) or "mlp" (400
-            hidden units).
+            a residual block after each), "plain" (the same without residual blocks), "wide" (the
+            mirror image of its encoder) or "mlp" (400 hidden units).
         image_shape: `(height, width, channels)`, height and width divisible by 4.
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
@@ -67,6 +73,8 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     hidden = layers.Concatenate(dtype=dtype)([codes, *labels]) if labels else codes
     if architecture == "mlp":
         logits = _mlp_decoder(hidden, image_shape, dtype)
+    elif architecture == "wide":
+        logits = _wide_decoder(hidden, image_shape, dtype)
     else:
         logits = _convolutional_decoder(hidden, image_shape, dtype, architecture == "residual")
     return keras.Model([codes, *labels] if labels else codes, logits, name="decoder")
@@ -77,23 +85,37 @@ def _convolutional_encoder(images, labels, dtype):
     hidden = conv(32, strides=2)(images)
     hidden = conv(64, strides=2)(hidden)
     hidden = conv(128)(hidden)
-    return _dense_encoder(hidden, labels, 256, dtype)
+    return _dense(_flatten(hidden, labels, dtype), 256, dtype)
 
 
 def _mlp_encoder(images, labels, dtype):
-    return _dense_encoder(images, labels, 400, dtype)
+    return _dense(_flatten(images, labels, dtype), 400, dtype)
 
 
-def _dense_encoder(hidden, labels, units, dtype):
+def _wide_encoder(images, labels, dtype):
+    hidden = images
+    for filters, kernel_size in WIDE:
+        hidden = _padded_conv(hidden, filters, kernel_size, 1, dtype)
+    return _flatten(hidden, labels, dtype)
+
+
+def _flatten(hidden, labels, dtype):
     hidden = layers.Flatten(dtype=dtype)(hidden)
-    if labels:
-        hidden = layers.Concatenate(dtype=dtype)([hidden, *labels])
+    return layers.Concatenate(dtype=dtype)([hidden, *labels]) if labels else hidden
+
+
+def _dense(hidden, units, dtype):
     return layers.Dense(units, activation="relu", dtype=dtype)(hidden)
+
+
+def _padded_conv(hidden, filters, kernel_size, padding, dtype):
+    hidden = layers.ZeroPadding2D(padding, dtype=dtype)(hidden)
+    return layers.Conv2D(filters, kernel_size, activation="relu", dtype=dtype)(hidden)
 
 
 def _convolutional_decoder(hidden, image_shape, dtype, residual):
     height, width, channels = image_shape
-    hidden = layers.Dense(height // 4 * (width // 4) * 128, activation="relu", dtype=dtype)(hidden)
+    hidden = _dense(hidden, height // 4 * (width // 4) * 128, dtype)
     hidden = layers.Reshape((height // 4, width // 4, 128), dtype=dtype)(hidden)
     for filters in (32, 16):
         hidden = layers.Conv2DTranspose(
@@ -106,9 +128,21 @@ def _convolutional_decoder(hidden, image_shape, dtype, residual):
 
 def _mlp_decoder(hidden, image_shape, dtype):
     height, width, channels = image_shape
-    hidden = layers.Dense(400, activation="relu", dtype=dtype)(hidden)
+    hidden = _dense(hidden, 400, dtype)
     hidden = layers.Dense(height * width * channels, dtype="float32")(hidden)
     return layers.Reshape(image_shape, dtype="float32", name="logits")(hidden)
+
+
+def _wide_decoder(hidden, image_shape, dtype):
+    height, width = (size - sum(kernel - 3 for _, kernel in WIDE) for size in image_shape[:2])
+    hidden = _dense(hidden, height * width * WIDE[-1][0], dtype)
+    hidden = layers.Reshape((height, width, WIDE[-1][0]), dtype=dtype)(hidden)
+    # With stride 1 a transposed convolution of padding p is one of padding kernel - 1 - p.
+    for (filters, _), (_, kernel_size) in zip(WIDE[-2::-1], WIDE[:0:-1]):
+        hidden = _padded_conv(hidden, filters, kernel_size, kernel_size - 2, dtype)
+    kernel_size = WIDE[0][1]
+    hidden = layers.ZeroPadding2D(kernel_size - 2, dtype="float32")(hidden)
+    return layers.Conv2D(image_shape[2], kernel_size, dtype="float32", name="logits")(hidden)
 
 
 def _label_input(num_classes):
@@ -125,6 +159,11 @@ def _check(architecture, image_shape, latent_dim, num_classes):
         raise ValueError(
             "`image_shape` must have a height and a width divisible by 4, as the networks halve "
             f"both twice: pad or resize the images. Received: {tuple(image_shape)}"
+        )
+    if architecture == "wide" and min(image_shape[:2]) < 12:
+        raise ValueError(
+            "`image_shape` must have a height and a width of at least 12 for the architecture "
+            f"'wide', whose convolutions take 10 pixels away. Received: {tuple(image_shape)}"
         )
     if num_classes < 0:
         raise ValueError(f"`num_classes` must be at least 0. Received: {num_classes}")

@@ -11,6 +11,8 @@ ARCHITECTURES = CHOICES["architecture"]
 @pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 24, 3), (12, 12, 5)])
 @pytest.mark.parametrize("num_classes", [0, 10])
 def test_shapes_and_names(architecture, image_shape, num_classes):
+    if architecture == "wide" and min(image_shape[:2]) < 12:
+        pytest.skip("too small for its kernels")
     encoder = build_encoder(architecture, image_shape, 7, num_classes)
     decoder = build_decoder(architecture, image_shape, 7, num_classes)
     images, codes = np.zeros((2, *image_shape), "float32"), np.zeros((2, 7), "float32")
@@ -24,9 +26,9 @@ def test_shapes_and_names(architecture, image_shape, num_classes):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_outputs_stay_in_float32(architecture):
-    encoder = build_encoder(architecture, (8, 8, 1), 2, dtype="mixed_bfloat16")
-    decoder = build_decoder(architecture, (8, 8, 1), 2, dtype="mixed_bfloat16")
-    posterior = encoder(np.zeros((1, 8, 8, 1), "float32"))
+    encoder = build_encoder(architecture, (12, 12, 1), 2, dtype="mixed_bfloat16")
+    decoder = build_decoder(architecture, (12, 12, 1), 2, dtype="mixed_bfloat16")
+    posterior = encoder(np.zeros((1, 12, 12, 1), "float32"))
     assert {output.dtype.name for output in posterior} == {"float32"}
     assert decoder(np.zeros((1, 2), "float32")).dtype == "float32"
     assert "bfloat16" in {layer.compute_dtype for layer in encoder.layers}
@@ -41,6 +43,20 @@ def test_number_of_parameters_worked_out_by_hand():
     assert build_encoder("residual", (28, 28, 1), 2).count_params() == encoder
     assert build_decoder("plain", (28, 28, 1), 2).count_params() == plain
     assert build_decoder("residual", (28, 28, 1), 2).count_params() == plain + blocks
+
+
+def test_wide_is_that_of_the_published_grid():
+    # 28 -> 24 -> 20 -> 18 pixels, and back.
+    convolutions = (49 * 128 + 128) + (49 * 128 * 256 + 256) + (25 * 256 * 512 + 512)
+    encoder = build_encoder("wide", (28, 28, 1), 8)
+    assert encoder.count_params() == convolutions + 2 * (18 * 18 * 512 * 8 + 8)
+    mirrored = (25 * 512 * 256 + 256) + (49 * 256 * 128 + 128) + (49 * 128 + 1)
+    decoder = build_decoder("wide", (28, 28, 1), 8)
+    assert decoder.count_params() == (8 + 1) * 18 * 18 * 512 + mirrored
+    shapes = [layer.output.shape[1:] for layer in decoder.layers if "conv" in layer.name]
+    assert shapes == [(20, 20, 256), (24, 24, 128)]
+    with pytest.raises(ValueError, match="at least 12"):
+        build_encoder("wide", (8, 8, 1), 8)
 
 
 def test_mlp_is_that_of_the_published_example():
@@ -64,7 +80,7 @@ def test_labels_change_both_outputs():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, mlp"),
+        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, mlp"),
         (("plain", (30, 30, 1), 2), r"divisible by 4.*Received: \(30, 30, 1\)"),
         (("plain", (28, 28), 2), "must be .height, width, channels."),
         (("plain", (0, 28, 1), 2), "must be .height, width, channels."),
