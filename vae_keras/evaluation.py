@@ -5,7 +5,13 @@ from sklearn.mixture import GaussianMixture
 
 from vae_keras.codes import nll, probe_accuracy
 from vae_keras.features import extract, frechet_distance
-from vae_keras.measures import active_units, grey_level_entropy, image_quality, pixel_variance
+from vae_keras.measures import (
+    active_units,
+    grey_level_entropy,
+    image_quality,
+    pixel_variance,
+    sharpness,
+)
 
 BATCH_SIZE = 256
 NUM_TRAIN_IMAGES = 5000
@@ -39,6 +45,7 @@ def evaluate(vae, test, train):
         - `mse`, `psnr`, `ssim`: of reconstructions from `z_mean`, see `measures.image_quality`.
         - `explained_variance`: share of the images' variance around their mean image that these
           reconstructions explain, at most 1.
+        - `sharpness`: their fine detail as a share of the images', see `measures.sharpness`.
         - `active_units`: number of latent dimensions in use, see `measures.active_units`.
         - `probe_accuracy`: from 0 to 1, from `z_mean`, see `codes.probe_accuracy`.
         - `num_parameters`, `num_test_images`: counts.
@@ -49,12 +56,14 @@ def evaluate(vae, test, train):
     train_images, train_labels = (array[:NUM_CODES] for array in train)
     train_codes, _ = encode(vae, train_images, train_labels)
     gap = slice(NUM_TRAIN_IMAGES)
-    quality = image_quality(images, reconstruct(vae, images, labels))
+    reconstructions = reconstruct(vae, images, labels)
+    quality = image_quality(images, reconstructions)
     metrics = {
         **terms,
         "train_elbo": elbo_terms(vae, train_images[gap], train_labels[gap])["elbo"],
         **quality,
         "explained_variance": 1 - quality["mse"] / pixel_variance(images),
+        "sharpness": sharpness(images, reconstructions),
         "active_units": active_units(z_mean),
         "probe_accuracy": probe_accuracy((train_codes, train_labels), (z_mean, labels)),
         "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),

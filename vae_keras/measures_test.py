@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vae_keras import measures
 
@@ -20,6 +21,22 @@ def test_pixel_variance_is_the_error_of_the_mean_image():
     unit = IMAGES / 255
     expected = np.square(unit - unit.mean(axis=0)).mean()
     np.testing.assert_allclose(measures.pixel_variance(IMAGES), expected)
+
+
+def test_sharpness_against_scipy_and_by_hand():
+    unit = IMAGES / 255
+    blurred = ndimage.uniform_filter(unit, (0, 3, 3, 0)).astype("float32")
+    kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, :, :, None]
+    variances = [
+        ndimage.convolve(values, kernel)[:, 1:-1, 1:-1].var(axis=(1, 2)).mean()
+        for values in (blurred.astype("float64"), unit)
+    ]
+    share = measures.sharpness(IMAGES, blurred)
+    np.testing.assert_allclose(share, variances[0] / variances[1], rtol=1e-5)
+    assert share < 0.2
+    # Half the contrast has a quarter of the variance.
+    half = measures.sharpness(IMAGES, (unit / 2).astype("float32"))
+    np.testing.assert_allclose(half, 0.25, rtol=1e-5)
 
 
 def ssim_reference(x, y, window):
