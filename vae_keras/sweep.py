@@ -133,6 +133,30 @@ def declared_runs(sweep, budget="quick", substitute=False):
     return sorted(listed.values(), key=lambda parameters: parameters["seed"])
 
 
+def finished_runs(table, sweep, budget):
+    """Returns the rows of a sweep's finished runs.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+        sweep: name of one of `SWEEPS`.
+        budget: name of one of `BUDGETS`.
+
+    Returns:
+        `pandas.DataFrame`, in the order of the declaration, the first seed first.
+
+    Raises:
+        FileNotFoundError: if no run of it is finished.
+        ValueError: if a name is unknown.
+    """
+    rows = runs.select(table, declared_runs(sweep, budget))
+    if rows.empty:
+        raise FileNotFoundError(
+            f"no run of the sweep {sweep!r} with the budget {budget!r} is finished: "
+            f"`make sweep SWEEP={sweep} BUDGET={budget}` trains them"
+        )
+    return rows
+
+
 def choose_runs(sweep, budget, data):
     """Decides once which data sets a sweep uses.
 

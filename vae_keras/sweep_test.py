@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 
 from vae_keras import execution, runs, sources, sweep
@@ -50,6 +51,15 @@ def test_quick_has_the_runs_it_promises():
         assert len(declared) >= 12
         for name in ("latent_dim", "beta", "dataset"):
             assert len({parameters[name] for parameters in declared}) > 1
+
+
+def test_finished_runs_are_those_of_the_declaration_or_an_error_with_a_cure():
+    declared = sweep.declared_runs("latent_dim", "study")
+    names = [runs.run_name(declared[number]) for number in (3, 1)]
+    table = pd.DataFrame({"run": [*names, "another"]})
+    assert list(sweep.finished_runs(table, "latent_dim", "study")["run"]) == names[::-1]
+    with pytest.raises(FileNotFoundError, match="`make sweep SWEEP=beta BUDGET=full` trains them"):
+        sweep.finished_runs(table, "beta", "full")
 
 
 def test_study_is_all_its_sweeps_the_first_seed_first():
