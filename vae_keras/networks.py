@@ -18,8 +18,9 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     Args:
         architecture: "residual" or "plain" (convolutions of 32, 64 and 128 channels, the first
             two with stride 2, and 256 hidden units), "wide" (convolutions of 128, 256 and 512
-            channels with kernels of 7, 7 and 5 pixels, stride 1, padded by 1 pixel), or "mlp" (400
-            hidden units).
+            channels with kernels of 7, 7 and 5 pixels, stride 1, padded by 1 pixel), "small" (that
+            of Keras's own VAE example: convolutions of 32 and 64 channels with stride 2, and 16
+            hidden units), or "mlp" (400 hidden units).
         image_shape: `(height, width, channels)`, height and width divisible by 4, for "wide" at
             least 12.
         latent_dim: number of latent dimensions.
@@ -37,7 +38,7 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     """
     _check(architecture, image_shape, latent_dim, num_classes)
     images = keras.Input(image_shape, name="images")
-    bodies = {"mlp": _mlp_encoder, "wide": _wide_encoder}
+    bodies = {"mlp": _mlp_encoder, "wide": _wide_encoder, "small": _small_encoder}
     labels = _label_input(num_classes)
     hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype)
     posterior = [
@@ -53,7 +54,8 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     Args:
         architecture: "residual" (a dense layer, two transposed convolutions to 32 and 16 channels,
             a residual block after each), "plain" (the same without residual blocks), "wide" (the
-            mirror image of its encoder) or "mlp" (400 hidden units).
+            mirror image of its encoder), "small" (that of Keras's example: a dense layer, two
+            transposed convolutions of 64 and 32 channels) or "mlp" (400 hidden units).
         image_shape: `(height, width, channels)`, height and width divisible by 4.
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
@@ -75,8 +77,11 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         logits = _mlp_decoder(hidden, image_shape, dtype)
     elif architecture == "wide":
         logits = _wide_decoder(hidden, image_shape, dtype)
+    elif architecture == "small":
+        logits = _convolutional_decoder(hidden, image_shape, dtype, 64, (64, 32))
     else:
-        logits = _convolutional_decoder(hidden, image_shape, dtype, architecture == "residual")
+        residual = architecture == "residual"
+        logits = _convolutional_decoder(hidden, image_shape, dtype, 128, (32, 16), residual)
     return keras.Model([codes, *labels] if labels else codes, logits, name="decoder")
 
 
@@ -86,6 +91,13 @@ def _convolutional_encoder(images, labels, dtype):
     hidden = conv(64, strides=2)(hidden)
     hidden = conv(128)(hidden)
     return _dense(_flatten(hidden, labels, dtype), 256, dtype)
+
+
+def _small_encoder(images, labels, dtype):
+    conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype)
+    return _dense(
+        _flatten(conv(64, strides=2)(conv(32, strides=2)(images)), labels, dtype), 16, dtype
+    )
 
 
 def _mlp_encoder(images, labels, dtype):
@@ -113,11 +125,11 @@ def _padded_conv(hidden, filters, kernel_size, padding, dtype):
     return layers.Conv2D(filters, kernel_size, activation="relu", dtype=dtype)(hidden)
 
 
-def _convolutional_decoder(hidden, image_shape, dtype, residual):
+def _convolutional_decoder(hidden, image_shape, dtype, depth, widths, residual=False):
     height, width, channels = image_shape
-    hidden = _dense(hidden, height // 4 * (width // 4) * 128, dtype)
-    hidden = layers.Reshape((height // 4, width // 4, 128), dtype=dtype)(hidden)
-    for filters in (32, 16):
+    hidden = _dense(hidden, height // 4 * (width // 4) * depth, dtype)
+    hidden = layers.Reshape((height // 4, width // 4, depth), dtype=dtype)(hidden)
+    for filters in widths:
         hidden = layers.Conv2DTranspose(
             filters, 3, strides=2, padding="same", activation="relu", dtype=dtype
         )(hidden)

@@ -59,6 +59,12 @@ def test_wide_is_that_of_the_published_grid():
         build_encoder("wide", (8, 8, 1), 8)
 
 
+def test_small_is_that_of_the_published_example():
+    # keras.io/examples/generative/vae prints 69,076 and 65,089 parameters.
+    assert build_encoder("small", (28, 28, 1), 2).count_params() == 69_076
+    assert build_decoder("small", (28, 28, 1), 2).count_params() == 65_089
+
+
 def test_mlp_is_that_of_the_published_example():
     num_params = build_encoder("mlp", (28, 28, 1), 20).count_params()
     num_params += build_decoder("mlp", (28, 28, 1), 20).count_params()
@@ -80,7 +86,7 @@ def test_labels_change_both_outputs():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, mlp"),
+        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, small, mlp"),
         (("plain", (30, 30, 1), 2), r"divisible by 4.*Received: \(30, 30, 1\)"),
         (("plain", (28, 28), 2), "must be .height, width, channels."),
         (("plain", (0, 28, 1), 2), "must be .height, width, channels."),
