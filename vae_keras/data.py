@@ -119,6 +119,18 @@ def image_batches(images, labels=None, batch_size=128, shuffle_seed=None):
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
+@contextlib.contextmanager
+def quiet_download():
+    """Makes Keras give up downloads that receive nothing for a minute, and show no progress bar."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
 def main(arguments=None):
     """Fetches data sets, so that jobs that run side by side later find them in the cache.
 
@@ -169,10 +181,8 @@ def _fetch(name, place):
     """Reads a data set from Keras's cache, after downloading it if need be."""
     if place == "network":
         print(f"downloading {name} to {sources.keras_cache()}", file=sys.stderr, flush=True)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALL_SECONDS)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the progress bars
+        with quiet_download():
             if name == "svhn":
                 return _fetch_svhn()
             train, test = getattr(keras.datasets, name).load_data()
@@ -188,8 +198,6 @@ def _fetch(name, place):
             f"VAE_KERAS_DATA names; or use {source['substitute']}, which works "
             f"without a network."
         ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
 
 
 def _fetch_svhn():

@@ -65,12 +65,15 @@ def frechet_distance(features, other):
             )
     features, other = (np.asarray(values, "float64") for values in (features, other))
     mean_distance = np.square(features.mean(axis=0) - other.mean(axis=0)).sum()
-    covariance, other_covariance = (np.cov(values, rowvar=False) for values in (features, other))
-    # The trace of the root of a product is the sum of the roots of its eigenvalues.
-    eigenvalues = np.linalg.eigvals(covariance @ other_covariance).real
-    root_trace = np.sqrt(np.maximum(eigenvalues, 0)).sum()
-    distance = mean_distance + np.trace(covariance) + np.trace(other_covariance) - 2 * root_trace
-    return float(max(distance, 0.0))
+    variances, roots = 0.0, []
+    for values in (features, other):
+        eigenvalues, eigenvectors = np.linalg.eigh(np.cov(values, rowvar=False))
+        variances += eigenvalues.sum()
+        roots.append(eigenvectors * np.sqrt(np.maximum(eigenvalues, 0)))
+    # With the covariances A A' and B B', the eigenvalues of their product are the squares of the
+    # singular values of A' B: the trace of its root is their sum.
+    root_trace = np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
+    return float(max(mean_distance + variances - 2 * root_trace, 0.0))
 
 
 def extract(extractor, images):

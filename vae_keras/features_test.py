@@ -29,6 +29,14 @@ def test_distance_of_a_set_to_itself_is_zero():
     assert features.frechet_distance(values, values) < 1e-9
 
 
+def test_features_that_never_vary_change_nothing():
+    first, second = RNG.normal(size=(2, 300, 4)) @ RNG.normal(size=(4, 4))
+    dead = np.zeros((300, 3))
+    expected = features.frechet_distance(first, 2 * second)
+    distance = features.frechet_distance(np.hstack([first, dead]), np.hstack([2 * second, dead]))
+    np.testing.assert_allclose(distance, expected, rtol=1e-9)
+
+
 def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="`other` must hold more images than features, 5"):
         features.frechet_distance(RNG.normal(size=(6, 5)), RNG.normal(size=(5, 5)))

@@ -48,7 +48,7 @@ def find(name, timeout=5.0):
     lacking = _lacking_in_cache(name)
     if not lacking:
         return "cache"
-    unreachable = _unreachable_hosts(DATASETS[name]["urls"], float(timeout))
+    unreachable = unreachable_hosts(DATASETS[name]["urls"], float(timeout))
     if not unreachable:
         return "network"
     embedded = ", ".join(other for other in DATASETS if not DATASETS[other]["urls"])
@@ -74,6 +74,32 @@ def keras_cache():
     if os.path.exists(root) and not os.access(root, os.W_OK):
         root = "/tmp/.keras"
     return os.path.abspath(os.path.join(root, "datasets"))
+
+
+def unreachable_hosts(urls, timeout):
+    """Asks the hosts of files whether they can be had.
+
+    Each is asked in a thread of its own that nobody waits for: looking up a name has no timeout.
+
+    Args:
+        urls: addresses of the files, one of each host.
+        timeout: how long all of them may take to answer, in seconds.
+
+    Returns:
+        A list of phrases: which hosts do not answer in time, or refuse, and why.
+    """
+    hosts = {urlsplit(url).netloc: url for url in urls}
+    answers, deadline = queue.Queue(), time.monotonic() + timeout
+    for host, url in hosts.items():
+        threading.Thread(target=_ask, args=(host, url, timeout, answers), daemon=True).start()
+    troubles = dict.fromkeys(hosts, f"no answer within {timeout:g} seconds")
+    try:
+        for _ in hosts:
+            host, trouble = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            troubles[host] = trouble
+    except queue.Empty:
+        pass
+    return [f"{host}: {trouble}" for host, trouble in troubles.items() if trouble]
 
 
 def read_file(name):
@@ -185,25 +211,6 @@ def _lacking_in_cache(name):
                 f"{file} is damaged, {os.path.getsize(path)} bytes instead of {size}: delete it"
             )
     return lacking
-
-
-def _unreachable_hosts(urls, timeout):
-    """Which of the hosts do not answer in time and why, one phrase each.
-
-    Each is asked in a thread of its own that nobody waits for: looking up a name has no timeout.
-    """
-    hosts = {urlsplit(url).netloc: url for url in urls}
-    answers, deadline = queue.Queue(), time.monotonic() + timeout
-    for host, url in hosts.items():
-        threading.Thread(target=_ask, args=(host, url, timeout, answers), daemon=True).start()
-    troubles = dict.fromkeys(hosts, f"no answer within {timeout:g} seconds")
-    try:
-        for _ in hosts:
-            host, trouble = answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            troubles[host] = trouble
-    except queue.Empty:
-        pass
-    return [f"{host}: {trouble}" for host, trouble in troubles.items() if trouble]
 
 
 def _ask(host, url, timeout, answers):
