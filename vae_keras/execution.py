@@ -1,4 +1,4 @@
-"""The runs of a sweep: a notebook executed by papermill, each time in a process of its own."""
+"""Notebooks executed by papermill, each in a process of its own: the runs of a sweep."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 from queue import SimpleQueue
 
 import papermill
@@ -93,7 +94,7 @@ def check_notebook(notebook, names):
 
 
 def execute_all(notebook, todo, jobs):
-    """Executes runs in parallel and shows the progress.
+    """Executes a notebook for runs in parallel and shows the progress.
 
     Args:
         notebook: path of the notebook.
@@ -103,23 +104,35 @@ def execute_all(notebook, todo, jobs):
     Returns:
         Dict from the name of each run that failed to what went wrong.
     """
+    return in_parallel({runs.run_name(run): partial(execute, notebook, run) for run in todo}, jobs)
+
+
+def in_parallel(tasks, jobs, unit="run"):
+    """Does tasks in parallel and shows the progress.
+
+    Args:
+        tasks: dict from name to a function of the `Slots` and of the dict in which the task's
+            process stands under its name as long as it runs; it returns what went wrong, or `None`.
+        jobs: number of tasks at a time.
+        unit: what a task is called.
+
+    Returns:
+        Dict from the name of each task that failed to what went wrong.
+    """
     slots = Slots(jobs)
     failures, in_hand = {}, {}
     watched = sys.stderr.isatty()  # a log gets a line for each finished run, no ticking clock
     with (
-        tqdm(total=len(todo), unit="run", dynamic_ncols=True) as bar,
+        tqdm(total=len(tasks), unit=unit, dynamic_ncols=True) as bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        futures = {
-            pool.submit(execute, notebook, parameters, slots, in_hand): parameters
-            for parameters in todo
-        }
+        futures = {pool.submit(task, slots, in_hand): name for name, task in tasks.items()}
         try:
             waiting = set(futures)
             while waiting:
                 done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
                 for future in done:
-                    name = runs.run_name(futures[future])
+                    name = futures[future]
                     if future.result():
                         failures[name] = future.result()
                         bar.write(f"FAILED {name}\n{failures[name]}\n")
@@ -148,31 +161,45 @@ def execute(notebook, parameters, slots, in_hand):
     name = runs.run_name(parameters)
     folder = runs.models_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
-    output = folder / notebook.name
-    command = [sys.executable, "-m", "papermill", str(notebook), str(output)]
-    command += ["--no-progress-bar", "--kernel", "python3"]
-    command += ["--parameters_yaml", yaml.safe_dump(parameters)]
     with slots.environment() as variables, _lock(folder) as free:
         if not free:
             return "another sweep has this run in hand"
-        environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **variables}
-        for _ in range(KERNEL_STARTS):
-            output.unlink(missing_ok=True)
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            in_hand[name] = process
-            _, messages = process.communicate()
-            if KERNEL_NOT_STARTED not in messages:
-                break
-        del in_hand[name]
-    if process.returncode:
-        return _cell_error(output) or messages[-2000:]
-    return None if runs.is_finished(parameters) else "the notebook wrote no metrics.json"
+        output = folder / notebook.name
+        error = run_notebook(name, notebook, output, parameters, variables, in_hand)
+    if error or runs.is_finished(parameters):
+        return error
+    return "the notebook wrote no metrics.json"
+
+
+def run_notebook(name, notebook, output, parameters, variables, in_hand):
+    """Executes a notebook in a process of its own.
+
+    Args:
+        name: under which the process stands in `in_hand` as long as it runs.
+        notebook: path of the notebook.
+        output: path of the executed copy.
+        parameters: dict of values for the notebook's parameters cell.
+        variables: dict of environment variables for the process.
+        in_hand: dict of processes.
+
+    Returns:
+        What went wrong, or `None`.
+    """
+    command = [sys.executable, "-m", "papermill", str(notebook), str(output)]
+    command += ["--no-progress-bar", "--kernel", "python3"]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters)]
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", **variables}
+    for _ in range(KERNEL_STARTS):
+        output.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        in_hand[name] = process
+        _, messages = process.communicate()
+        if KERNEL_NOT_STARTED not in messages:
+            break
+    del in_hand[name]
+    return _cell_error(output) or messages[-2000:] if process.returncode else None
 
 
 def _cell_error(notebook):
