@@ -107,6 +107,28 @@ def latent_map(codes, labels, class_names, axis_labels=("first axis", "second ax
     return figure
 
 
+@styled
+def latent_maps(maps, labels, class_names):
+    """Draws several pictures of the same latent codes side by side, coloured by class.
+
+    Args:
+        maps: dict from what the picture is to codes in the plane, `(num_images, 2)`.
+        labels: integers, `(num_images,)`.
+        class_names: names of the classes, in the order of their labels.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    size = (1.5 * PANEL_WIDTH * len(maps), 1.5 * PANEL_HEIGHT)
+    figure, axes = plt.subplots(1, len(maps), FigureClass=StyledFigure, figsize=size, squeeze=False)
+    for panel, (name, codes) in zip(axes.flat, maps.items()):
+        scatter_classes(panel, codes, check_labels(labels, codes), class_names)
+        panel.set(xlabel=f"{name}, first axis", ylabel=f"{name}, second axis")
+        if panel is not axes.flat[-1]:
+            panel.get_legend().remove()
+    return figure
+
+
 def scatter_classes(axes, codes, labels, class_names):
     """Scatters codes `(num_images, 2)` by class; returns a dict from label to its points."""
     colors = mpl.colormaps["tab10"].colors

@@ -56,6 +56,17 @@ def test_the_latent_map_shows_every_code_in_its_class():
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_aspect()) == ("z_1", "z_2", 1)
 
 
+def test_latent_maps_show_the_same_classes_side_by_side():
+    codes = np.arange(10.0).reshape(5, 2)
+    maps = {"PCA": codes, "t-SNE": codes[::-1]}
+    figure = charts.latent_maps(maps, np.array([0, 1, 0, 1, 1]), ["a", "b"])
+    left, right = figure.axes
+    np.testing.assert_array_equal(left.collections[0].get_offsets(), codes[[0, 2]])
+    np.testing.assert_array_equal(right.collections[0].get_offsets(), codes[::-1][[0, 2]])
+    assert left.get_legend() is None and right.get_legend() is not None
+    assert (left.get_xlabel(), right.get_ylabel()) == ("PCA, first axis", "t-SNE, second axis")
+
+
 @pytest.mark.parametrize("shape", [(5,), (5, 3)])
 def test_codes_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match="`codes`"):

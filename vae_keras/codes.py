@@ -67,6 +67,19 @@ def kl_spectrum(z_mean, z_log_var):
     return spectrum[order], order
 
 
+def fit_probe(z, labels):
+    """Fits the classifier of `probe_accuracy`, a logistic regression from standardised codes.
+
+    Args:
+        z: codes, `(num_images, latent_dim)`.
+        labels: integers, `(num_images,)`.
+
+    Returns:
+        A `sklearn.pipeline.Pipeline`: its `score` of other codes and labels is the accuracy.
+    """
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(z, labels)
+
+
 def probe_accuracy(train, test):
     """Measures how well classes can be told from codes, by logistic regression.
 
@@ -80,5 +93,4 @@ def probe_accuracy(train, test):
     Reference:
         Alain & Bengio, 2017, "Understanding Intermediate Layers Using Linear Classifier Probes".
     """
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(probe.fit(*train).score(*test))
+    return float(fit_probe(*train).score(*test))

@@ -79,3 +79,10 @@ def test_probe_finds_classes_that_a_line_separates_and_no_others():
     ]
     assert accuracy[0] == 1.0
     assert 0.35 < accuracy[1] < 0.65
+
+
+def test_a_fitted_probe_judges_any_codes():
+    z = np.float32([[0, 5], [1, 5], [10, 5], [11, 5]])
+    probe = codes.fit_probe(z, [0, 0, 7, 7])
+    assert probe.predict([[-3, 5], [20, 5]]).tolist() == [0, 7]
+    assert probe.score([[-3, 5], [20, 5]], [7, 7]) == 0.5
