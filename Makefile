@@ -13,7 +13,7 @@ STAND_INS := $(VENV)/stand_ins
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test unit smoke notebook report clean
+.PHONY: help install sweep test unit smoke notebook report site clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,8 +35,10 @@ test: unit smoke  ## check everything: unit tests, imports, the notebooks' lint 
 unit: install
 	$(PYTHON) -m pytest -q
 
-smoke: install  ## execute every notebook on small stand-ins for the data sets
+smoke: install  ## execute every notebook, on small stand-ins and copies of the records
 	@$(PYTHON) -c "from vae_keras.datasets import write_stand_ins; write_stand_ins('$(STAND_INS)')"
+	@mkdir -p $(STAND_INS)/models
+	@tar -C models --exclude='*.keras' --exclude='*.ipynb' -cf - . | tar -C $(STAND_INS)/models -xf -
 	VAE_KERAS_DATA=$(CURDIR)/$(STAND_INS) VAE_KERAS_MODELS=$(CURDIR)/$(STAND_INS)/models \
 		$(PYTHON) -m pytest -q --nbval-lax notebooks/*.ipynb
 
@@ -46,6 +48,9 @@ notebook: install  ## open the notebooks in JupyterLab
 
 report: install  ## write the table, the figures and the README's numbers from the run folders
 	@$(PYTHON) -m vae_keras.report
+
+site: install  ## write site/index.html: findings, table, figures and the executed notebooks
+	@$(PYTHON) -m vae_keras.site
 
 clean:  ## remove .venv and caches; runs and figures stay
 	rm -rf $(VENV) *.egg-info .pytest_cache

@@ -25,6 +25,7 @@ ARROWS = {
     "features": set(),
     "codes": {"losses"},
     "evaluation": {"codes", "features", "measures"},
+    "fid": {"data", "evaluation", "features", "sources"},
     "callbacks": {"evaluation", "measures"},
     # the files half
     "latent": set(),
@@ -39,12 +40,14 @@ ARROWS = {
     "tables": {"parameters"},
     "claims": {"sweep"},
     "findings": {"claims", "sweep", "runs", "tables"},
+    "pages": {"findings", "tables", "runs", "sweep", "datasets"},
+    "site": {"pages", "findings", "execution", "sources", "runs", "sweep", "datasets"},
     "report": {"findings", "tables", "runs", "sweep", "plotting", "comparisons"},
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
     *("latent", "plotting", "charts", "comparisons", "animation", "runs", "execution", "sweep"),
-    *("tables", "claims", "findings", "report", "explorer"),
+    *("tables", "claims", "findings", "pages", "site", "report", "explorer"),
 )
 
 
