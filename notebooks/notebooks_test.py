@@ -38,7 +38,7 @@ def code_cells(notebook):
 
 def python(cell):
     """The cell's source without IPython's magics."""
-    return re.sub(r"^(\s*)%.*$", r"\1pass", cell.source, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE)
 
 
 def test_there_are_notebooks():
@@ -81,7 +81,10 @@ def test_every_address_of_the_repository_is_that_of_pyproject(path):
 def test_first_code_cell_installs_on_colab_only(notebook):
     source = code_cells(notebook)[0].source
     assert source == (
-        f'import sys\n\nif "google.colab" in sys.modules:\n    %pip install -q git+{repository()}'
+        'import sys\n\nif "google.colab" in sys.modules:\n'
+        f"    !git clone -q {repository()} /content/vae-keras\n"
+        "    %cd -q /content/vae-keras\n"
+        "    %pip install -q ."
     )
 
 

@@ -115,7 +115,7 @@ def test_real_data_can_be_demanded(monkeypatch, capsys, models):
 
 
 def test_embedded_data_ask_nobody(monkeypatch):
-    monkeypatch.setattr(sources, "_unreachable_hosts", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(sources, "unreachable_hosts", lambda *_: pytest.fail("asked the network"))
     declared, _ = sweep.choose_runs("quick", "quick", "embedded")
     assert all(DATASETS[parameters["dataset"]]["substitute"] is None for parameters in declared)
 
@@ -123,7 +123,7 @@ def test_embedded_data_ask_nobody(monkeypatch):
 def test_a_damaged_file_is_an_error_and_no_reason_for_substitutes(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
     monkeypatch.setattr(sources, "_lacking_in_cache", lambda name: ["nothing there"])
-    monkeypatch.setattr(sources, "_unreachable_hosts", lambda *_: ["no network"])
+    monkeypatch.setattr(sources, "unreachable_hosts", lambda *_: ["no network"])
     (tmp_path / "fashion_mnist.npz").write_text("damaged")  # and no cifar10 anywhere
     assert sweep.main(["quick"]) == 2
     assert "fashion_mnist.npz cannot be used" in capsys.readouterr().err
