@@ -26,7 +26,7 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	@touch $@
 
 sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded JOBS=n FORCE=1
-	@$(PYTHON) -m vae_keras.sweep $(SWEEP) --budget $(BUDGET) --data $(DATA) \
+	@$(PYTHON) -m vae_keras.launch $(SWEEP) --budget $(BUDGET) --data $(DATA) \
 		$(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
 	@$(PYTHON) -m vae_keras.report
 

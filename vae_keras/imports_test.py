@@ -36,18 +36,19 @@ ARROWS = {
     "explorer": {"plotting"},
     "runs": {"parameters"},
     "execution": {"runs"},
-    "sweep": {"execution", "runs", "sources", "datasets", "parameters"},
+    "sweep": {"runs", "datasets", "parameters"},
+    "launch": {"execution", "sweep", "runs", "sources", "parameters"},
     "tables": {"parameters"},
     "claims": {"sweep"},
     "findings": {"claims", "sweep", "runs", "tables"},
     "pages": {"findings", "tables", "runs", "sweep", "datasets"},
-    "site": {"pages", "findings", "execution", "sources", "runs", "sweep", "datasets"},
+    "site": {"pages", "findings", "execution", "launch", "sources", "runs", "sweep", "datasets"},
     "report": {"findings", "tables", "runs", "sweep", "plotting", "comparisons"},
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
     *("latent", "plotting", "charts", "comparisons", "animation", "runs", "execution", "sweep"),
-    *("tables", "claims", "findings", "pages", "site", "report", "explorer"),
+    *("tables", "claims", "findings", "pages", "site", "launch", "report", "explorer"),
 )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import papermill
 
-from vae_keras import execution, findings, pages, runs, sources, sweep
+from vae_keras import execution, findings, launch, pages, runs, sources, sweep
 from vae_keras.datasets import DATASETS
 
 NOTEBOOKS = sweep.NOTEBOOK.parent
@@ -100,7 +100,7 @@ def _obtainable(name):
     """Returns a data set's name, or that of its substitute if it cannot be had."""
     try:
         if sources.find(name) == "network":
-            sweep.download([name])
+            launch.download([name])
     except FileNotFoundError as error:
         print(error)
         return DATASETS[name]["substitute"]

@@ -1,7 +1,7 @@
 import nbformat
 import pytest
 
-from vae_keras import runs, site, sources, sweep
+from vae_keras import launch, runs, site, sources, sweep
 from vae_keras.datasets import DATASETS
 from vae_keras.parameters_test import VALID
 
@@ -95,7 +95,7 @@ def test_data_sets_are_as_the_notebooks_say_where_they_can_be_had(folder, monkey
     ]
     downloaded = []
     monkeypatch.setattr(sources, "find", lambda name: "network" if name == "svhn" else "cache")
-    monkeypatch.setattr(sweep, "download", downloaded.append)
+    monkeypatch.setattr(launch, "download", downloaded.append)
     chosen = site.choose_data(paths)
     assert [parameters for parameters, _ in chosen.values()] == [{}, {}, {}]
     assert [sentence for _, sentence in chosen.values()] == [
@@ -111,7 +111,7 @@ def test_what_cannot_be_downloaded_is_substituted(folder, monkeypatch):
         raise FileNotFoundError("no network")
 
     monkeypatch.setattr(sources, "find", lambda name: "network")
-    monkeypatch.setattr(sweep, "download", fail)
+    monkeypatch.setattr(launch, "download", fail)
     grey = write_notebook(folder, "01_datasets", 'datasets = ["mnist", "fashion_mnist"]')
     parameters, sentence = site.choose_data([grey])[grey]
     assert parameters == {"datasets": ["digits"]}

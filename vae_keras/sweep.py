@@ -1,17 +1,11 @@
-"""The sweeps, declared as data, and the command that executes notebook 02 for their runs."""
+"""The sweeps, declared as data: which runs of notebook 02 there are."""
 
-import argparse
 import itertools
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
-from vae_keras import execution, runs, sources
+from vae_keras import runs
 from vae_keras.datasets import DATASETS
-from vae_keras.parameters import PARAMETERS, check
+from vae_keras.parameters import check
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_train_vae.ipynb"
 
@@ -99,8 +93,6 @@ SWEEPS = {
 STUDY = ("latent_dim", "beta", "dataset", "mse_beta", "architecture", "warmup", "conditional")
 SWEEPS["study"] = [grid for name in STUDY for grid in SWEEPS[name]]
 
-MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "active_units"]
-
 
 def declared_runs(sweep, budget="quick", substitute=False):
     """Lists the runs of a sweep.
@@ -155,123 +147,3 @@ def finished_runs(table, sweep, budget):
             f"`make sweep SWEEP={sweep} BUDGET={budget}` trains them"
         )
     return rows
-
-
-def choose_runs(sweep, budget, data):
-    """Decides once which data sets a sweep uses.
-
-    Args:
-        sweep: name of one of `SWEEPS`.
-        budget: name of one of `BUDGETS`.
-        data: "real", "embedded", or "auto", which is real where every data set can be had.
-
-    Returns:
-        Pair of the list of runs and of the names of the data sets that must be downloaded first.
-
-    Raises:
-        FileNotFoundError: if `data` is "real" and a data set cannot be had.
-        ValueError: if a name is unknown or a file in `$VAE_KERAS_DATA` is damaged.
-    """
-    declared = declared_runs(sweep, budget, substitute=data == "embedded")
-    places, errors = {}, []
-    for name in sorted({parameters["dataset"] for parameters in declared}):
-        try:
-            places[name] = sources.find(name)
-        except FileNotFoundError as error:
-            errors.append(error)
-    if errors and data == "real":
-        raise errors[0]
-    if errors:
-        _announce_substitutes(errors[0])
-        return declared_runs(sweep, budget, substitute=True), []
-    return declared, [name for name, place in places.items() if place == "network"]
-
-
-def download(names):
-    """Fetches data sets into Keras's cache, so that parallel runs find them there.
-
-    Raises:
-        FileNotFoundError: if that fails.
-    """
-    command = [sys.executable, "-m", "vae_keras.data", *names]
-    print(f"downloading {', '.join(names)} ...", flush=True)
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        raise FileNotFoundError(result.stderr.strip() or f"{' '.join(command)} failed")
-
-
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m vae_keras.sweep", description=__doc__)
-    parser.add_argument("sweep", help=", ".join(SWEEPS))
-    parser.add_argument("--budget", default="quick", help=", ".join(BUDGETS))
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: what the machine bears)")
-    parser.add_argument("--data", default="auto", choices=["real", "embedded", "auto"])
-    parser.add_argument("--force", action="store_true", help="run finished runs again")
-    options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        return _run(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on with what is not finished", file=sys.stderr)
-        return 130
-
-
-def _run(options):
-    jobs = execution.default_jobs() if options.jobs is None else options.jobs
-    if jobs < 1:
-        raise ValueError(f"`--jobs` must be at least 1. Received: {jobs}")
-    execution.check_notebook(NOTEBOOK, PARAMETERS)
-    runs.make_writable(runs.models_folder())
-    declared, missing = choose_runs(options.sweep, options.budget, options.data)
-    todo = [run for run in declared if options.force or not runs.is_finished(run)]
-    if todo and missing:
-        try:
-            download(missing)
-        except FileNotFoundError as error:
-            if options.data == "real":
-                raise
-            _announce_substitutes(error)
-            declared = declared_runs(options.sweep, options.budget, substitute=True)
-            todo = [run for run in declared if options.force or not runs.is_finished(run)]
-    print(
-        f"sweep {options.sweep}, budget {options.budget}: {len(declared)} runs, "
-        f"{len(declared) - len(todo)} of them finished before"
-    )
-    failures = execution.execute_all(NOTEBOOK, todo, min(jobs, len(todo))) if todo else {}
-    _report(declared, failures, trained_now=bool(todo))
-    return 1 if failures else 0
-
-
-def _report(declared, failures, trained_now):
-    table = runs.select(runs.write_results(), declared)
-    shown = [name for name in PARAMETERS if name in table and table[name].nunique() > 1]
-    if len(table):
-        shown += [name for name in MEASURES if name in table]
-        print(table[shown].to_string(index=False, float_format="{:.4g}".format))
-    without_weights = [
-        run for run in table["run"] if not (runs.models_folder() / run / "model.keras").exists()
-    ]
-    if without_weights and not trained_now:
-        print(
-            f"{len(without_weights)} of these runs are here as records without weights: "
-            "`make sweep FORCE=1` trains them again"
-        )
-    print(f"table: {runs.models_folder() / runs.RESULTS}")
-    print(f"runs: {runs.models_folder()}{os.sep}<run>")
-    if failures:
-        print(f"{len(failures)} of {len(declared)} runs FAILED:", *failures, sep="\n  ")
-
-
-def _announce_substitutes(error):
-    line = "!" * 88
-    print(f"\n{line}\nThe real images cannot be had here:")
-    print(textwrap.fill(str(error), len(line)))
-    print("This sweep therefore runs on the EMBEDDED image sets `digits` and `photos`.")
-    print(f"`make sweep DATA=real` makes this an error instead.\n{line}\n", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
