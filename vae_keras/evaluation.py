@@ -81,7 +81,7 @@ def evaluate(vae, test, train):
     return metrics
 
 
-def evaluate_samples(vae, extractor, validation, train):
+def evaluate_samples(vae, extractor, validation, train, num_samples=NUM_SAMPLES):
     """Measures how far generated images are from images held out of training.
 
     The Fréchet distances are between features of the data set's own classifier, and so no FID;
@@ -93,13 +93,14 @@ def evaluate_samples(vae, extractor, validation, train):
         extractor: of `features.load_extractor`.
         validation: pair `(images, labels)` of the whole validation split, the reference.
         train: the same of the training images, of which 10,000 codes make the mixture.
+        num_samples: number of samples of each kind.
 
     Returns:
         Dict of floats:
 
-        - `fd_samples`: of 10,000 samples of the prior.
+        - `fd_samples`: of samples of the prior.
         - `fd_reconstructions`: of the reconstructions of the reference itself.
-        - `fd_gmm`: of 10,000 samples whose codes come from a mixture of 10 Gaussians fitted to
+        - `fd_gmm`: of samples whose codes come from a mixture of 10 Gaussians fitted to
           training codes.
         - `num_fd_images`, `num_fd_samples`: number of images of the reference, and of samples.
 
@@ -109,10 +110,10 @@ def evaluate_samples(vae, extractor, validation, train):
     """
     images, labels = validation
     reference = extract(extractor, images)
-    given = np.resize(labels, NUM_SAMPLES)
+    given = np.resize(labels, num_samples)
     codes, _ = encode(vae, *(array[:NUM_CODES] for array in train))
     mixture = GaussianMixture(NUM_COMPONENTS, random_state=0).fit(codes)
-    mixed = np.random.default_rng(0).permutation(mixture.sample(NUM_SAMPLES)[0])
+    mixed = np.random.default_rng(0).permutation(mixture.sample(num_samples)[0])
     prior = vae.sampler((np.zeros_like(mixed, "float32"), np.zeros_like(mixed, "float32")))
     generated = {
         "fd_samples": decode(vae, np.asarray(prior), given),
@@ -123,7 +124,7 @@ def evaluate_samples(vae, extractor, validation, train):
         name: frechet_distance(extract(extractor, pictures), reference)
         for name, pictures in generated.items()
     }
-    return {**distances, "num_fd_images": len(images), "num_fd_samples": NUM_SAMPLES}
+    return {**distances, "num_fd_images": len(images), "num_fd_samples": num_samples}
 
 
 def elbo_terms(vae, images, labels=None):

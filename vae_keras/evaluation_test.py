@@ -74,14 +74,13 @@ def test_bce_is_no_density(vae):
 
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_samples_are_measured_against_held_out_images(num_classes, monkeypatch):
-    monkeypatch.setattr(evaluation, "NUM_SAMPLES", 300)
     vae = VAE(SHAPE, 2, architecture="mlp", num_classes=num_classes)
     vae.compile(optimizer="adam")
     inputs = keras.Input(SHAPE, dtype="uint8")
     flat = keras.layers.Flatten(dtype="float32")(keras.layers.Rescaling(1 / 255)(inputs))
     extractor = keras.Model(inputs, keras.layers.Dense(4)(flat))
     distances = evaluation.evaluate_samples(
-        vae, extractor, (IMAGES[:200], LABELS[:200]), (IMAGES, LABELS)
+        vae, extractor, (IMAGES[:200], LABELS[:200]), (IMAGES, LABELS), 300
     )
     counts = {"num_fd_images": 200, "num_fd_samples": 300}
     assert distances.items() >= counts.items()
@@ -89,7 +88,7 @@ def test_samples_are_measured_against_held_out_images(num_classes, monkeypatch):
     assert min(distances.values()) > 0
     monkeypatch.setattr(evaluation, "reconstruct", lambda vae, images, labels: images)
     perfect = evaluation.evaluate_samples(
-        vae, extractor, (IMAGES[:200], LABELS[:200]), (IMAGES, LABELS)
+        vae, extractor, (IMAGES[:200], LABELS[:200]), (IMAGES, LABELS), 300
     )
     assert perfect["fd_reconstructions"] < 1e-6
 

@@ -22,12 +22,16 @@ RANGES = {
     "learning_rate": (0, float, False),
     "seed": (0, int, True),
 }
-KINDS = {"train_fraction": float, **{name: kind for name, (_, kind, _) in RANGES.items()}}
+SHARES = ("train_fraction", "evaluation_fraction")
+KINDS = {**dict.fromkeys(SHARES, float), **{name: kind for name, (_, kind, _) in RANGES.items()}}
 PARAMETERS = (
     *("dataset", "latent_dim", "beta", "likelihood", "architecture", "conditional"),
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
-    *("train_fraction", "seed"),
+    *("train_fraction", "seed", "evaluation_fraction"),
 )
+# Parameters that came after the first runs were recorded. Records without them have these values,
+# and a run that has them keeps the name it would have without.
+LATER = {"evaluation_fraction": 1.0}
 
 
 def check(**parameters):
@@ -50,11 +54,9 @@ def check(**parameters):
         elif name == "conditional":
             if not isinstance(value, bool):
                 raise ValueError(f"`conditional` must be True or False. Received: {value!r}")
-        elif name == "train_fraction":
+        elif name in SHARES:
             if not _is_number(value) or not 0 < value <= 1:
-                raise ValueError(
-                    f"`train_fraction` must be above 0 and at most 1. Received: {value!r}"
-                )
+                raise ValueError(f"`{name}` must be above 0 and at most 1. Received: {value!r}")
         elif name in RANGES:
             _check_range(name, value)
         else:

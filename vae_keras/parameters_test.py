@@ -18,6 +18,7 @@ VALID = dict(
     learning_rate=1e-3,
     train_fraction=1.0,
     seed=0,
+    evaluation_fraction=1.0,
 )
 
 

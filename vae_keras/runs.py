@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vae_keras.parameters import PARAMETERS, check
+from vae_keras.parameters import LATER, PARAMETERS, check
 
 RESULTS = "results.csv"
 
@@ -37,10 +37,11 @@ def run_name(parameters):
     """Returns the name of a run's folder, the same for the same parameters.
 
     The readable part is for the eye and is never parsed; the digest at the end covers every
-    parameter, so that no two runs collide.
+    parameter, so that no two runs collide, but for those of `parameters.LATER` at their usual value.
     """
     parameters = _complete(parameters)
-    text = json.dumps({name: parameters[name] for name in PARAMETERS})
+    named = [name for name in PARAMETERS if parameters[name] != LATER.get(name)]
+    text = json.dumps({name: parameters[name] for name in named})
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return (
         "{dataset}_{architecture}_{likelihood}_z{latent_dim}_beta{beta:g}_seed{seed}_".format(
@@ -105,7 +106,7 @@ def write_results():
     """
     rows = []
     for path in sorted(models_folder().glob("*/metrics.json")):
-        parameters = json.loads((path.parent / "params.json").read_text())
+        parameters = LATER | json.loads((path.parent / "params.json").read_text())
         rows.append({"run": path.parent.name, **parameters, **json.loads(path.read_text())})
     names = dict.fromkeys(["run", *PARAMETERS, *(name for row in rows for name in row)])
     table = pd.DataFrame(rows, columns=list(names))

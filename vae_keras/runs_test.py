@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from vae_keras import runs
+from vae_keras.parameters import LATER
 from vae_keras.parameters_test import VALID
 
 
@@ -18,14 +19,32 @@ def test_name_depends_on_every_parameter_and_not_on_its_spelling():
     others = dict(
         dataset="cifar10", latent_dim=3, beta=1.5, likelihood="mse", architecture="plain",
         conditional=True, warmup_epochs=0.5, kl_cycles=2, free_bits=0.1, epochs=2, batch_size=64,
-        learning_rate=2e-3, train_fraction=0.5, seed=1,
+        learning_rate=2e-3, train_fraction=0.5, seed=1, evaluation_fraction=0.5,
     )  # fmt: skip
     changed = [{**VALID, name: value} for name, value in others.items() if name != "kl_cycles"]
     changed.append({**VALID, "epochs": 4, "warmup_epochs": 1, "kl_cycles": 2})
-    assert len({runs.run_name(parameters) for parameters in [VALID, *changed]}) == 15
+    assert len({runs.run_name(parameters) for parameters in [VALID, *changed]}) == 16
     assert runs.run_name(VALID) == runs.run_name(
         {**dict(reversed(VALID.items())), "beta": 1, "latent_dim": np.int64(2), "train_fraction": 1}
     )
+
+
+def test_runs_recorded_before_a_parameter_came_keep_their_name_and_get_its_value(models):
+    # The name of a committed run, made when there were 14 parameters.
+    early = dict(
+        dataset="fashion_mnist", latent_dim=32, beta=1.0, likelihood="bce", architecture="residual",
+        conditional=False, warmup_epochs=0.0, kl_cycles=1, free_bits=0.0, epochs=4, batch_size=128,
+        learning_rate=1e-3, train_fraction=0.85, seed=0,
+    )  # fmt: skip
+    name = runs.run_name({**early, **LATER})
+    assert name == "fashion_mnist_residual_bce_z32_beta1_seed0_3a5cae2f"
+    folder = models / name
+    folder.mkdir(parents=True)
+    (folder / "params.json").write_text(json.dumps(early))
+    (folder / "metrics.json").write_text("{}")
+    runs.write_results()
+    row = runs.load_results().iloc[0]
+    assert all(row[parameter] == value for parameter, value in LATER.items())
 
 
 def test_life_of_a_run(models):

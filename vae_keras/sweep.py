@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vae_keras import runs
 from vae_keras.datasets import DATASETS
-from vae_keras.parameters import check
+from vae_keras.parameters import LATER, check
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "02_train_vae.ipynb"
 
@@ -24,6 +24,7 @@ FIXED = {
     "free_bits": 0.0,
     "learning_rate": 1e-3,
     "seed": 0,
+    **LATER,
 }
 # How long each run trains.
 BUDGETS = {
