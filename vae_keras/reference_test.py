@@ -19,14 +19,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage, optimize, special, stats
 
 from vae_keras import evaluation, runs
+from vae_keras.parameters_test import VALID
 from vae_keras.runtime import tf
 from vae_keras.vae import VAE
 
 NUM_TRAIN, NUM_TEST, NUM_GAP, NUM_CODES = 400, 300, 200, 350  # images
 NLL_IMAGES, NLL_SAMPLES, NLL_REPEATS = 40, 10, 5
 DRAWS = 3  # of z for each image, by the reference
-SETTINGS = dict(dataset="digits", warmup_epochs=0, kl_cycles=1, free_bits=0.0, epochs=10)
-SETTINGS |= dict(batch_size=50, learning_rate=2e-3, train_fraction=1.0, seed=1)
+TRAINING = dict(epochs=10, batch_size=50)
 CASES = {  # the last number narrows the posteriors, so that five standard errors are little
     "bce": ("residual", (8, 8, 1), 0, dict(latent_dim=4, beta=1.0), 0.0),
     "mse": ("plain", (12, 8, 3), 3, dict(latent_dim=2, beta=0.02), 0.0),
@@ -46,8 +46,8 @@ def run(request, tmp_path_factory):
     keras.utils.set_random_seed(1)
     settings = dict(architecture=architecture, likelihood=likelihood, **settings)
     vae = VAE(shape, num_classes=num_classes, **settings)
-    vae.compile(optimizer=keras.optimizers.Adam(SETTINGS["learning_rate"]))
-    vae.fit(*train, batch_size=SETTINGS["batch_size"], epochs=SETTINGS["epochs"], verbose=0)
+    vae.compile(optimizer=keras.optimizers.Adam(2e-3))
+    vae.fit(*train, **TRAINING, verbose=0)
     vae.encoder.get_layer("z_log_var").bias.assign_sub([shift] * vae.latent_dim)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VAE_KERAS_MODELS", str(tmp_path_factory.mktemp("models")))
@@ -55,7 +55,7 @@ def run(request, tmp_path_factory):
         patch.setattr(evaluation, "NUM_CODES", NUM_CODES)
         patch.setattr(evaluation, "NUM_NLL_IMAGES", NLL_IMAGES)
         patch.setattr(evaluation, "NUM_NLL_SAMPLES", NLL_SAMPLES)
-        folder = runs.start_run(**SETTINGS, **settings, conditional=num_classes > 0)
+        folder = runs.start_run(**{**VALID, **TRAINING, **settings})
         vae.save(folder / "model.keras")
         runs.finish_run(folder, evaluation.evaluate(vae, test, train))
     return folder, test, train
