@@ -12,7 +12,7 @@ from vae_keras.parameters import check
 WIDE = ((128, 7), (256, 7), (512, 5))  # channels and kernels
 
 
-def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None):
+def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None, hidden_units=0):
     """Builds the network from an image to the parameters of its posterior.
 
     Args:
@@ -26,6 +26,8 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
         dtype: dtype policy of the hidden layers; by default the global one.
+        hidden_units: units of the dense layer before the posterior's, in place of those named
+            above; 0 leaves them. "wide" has no such layer.
 
     Returns:
         A `keras.Model` from images in [0, 1], `(batch_size, height, width, channels)` (or the pair
@@ -36,11 +38,11 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         ValueError: if the architecture is unknown, the image size is not divisible by 4, or
             another argument is out of its range.
     """
-    _check(architecture, image_shape, latent_dim, num_classes)
+    _check(architecture, image_shape, latent_dim, num_classes, hidden_units)
     images = keras.Input(image_shape, name="images")
     bodies = {"mlp": _mlp_encoder, "wide": _wide_encoder, "small": _small_encoder}
     labels = _label_input(num_classes)
-    hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype)
+    hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype, hidden_units)
     posterior = [
         layers.Dense(latent_dim, dtype="float32", name=name)(hidden)
         for name in ("z_mean", "z_log_var")
@@ -85,26 +87,25 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     return keras.Model([codes, *labels] if labels else codes, logits, name="decoder")
 
 
-def _convolutional_encoder(images, labels, dtype):
+def _convolutional_encoder(images, labels, dtype, hidden_units):
     conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype)
     hidden = conv(32, strides=2)(images)
     hidden = conv(64, strides=2)(hidden)
     hidden = conv(128)(hidden)
-    return _dense(_flatten(hidden, labels, dtype), 256, dtype)
+    return _dense(_flatten(hidden, labels, dtype), hidden_units or 256, dtype)
 
 
-def _small_encoder(images, labels, dtype):
+def _small_encoder(images, labels, dtype, hidden_units):
     conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype)
-    return _dense(
-        _flatten(conv(64, strides=2)(conv(32, strides=2)(images)), labels, dtype), 16, dtype
-    )
+    hidden = conv(64, strides=2)(conv(32, strides=2)(images))
+    return _dense(_flatten(hidden, labels, dtype), hidden_units or 16, dtype)
 
 
-def _mlp_encoder(images, labels, dtype):
-    return _dense(_flatten(images, labels, dtype), 400, dtype)
+def _mlp_encoder(images, labels, dtype, hidden_units):
+    return _dense(_flatten(images, labels, dtype), hidden_units or 400, dtype)
 
 
-def _wide_encoder(images, labels, dtype):
+def _wide_encoder(images, labels, dtype, hidden_units):
     hidden = images
     for filters, kernel_size in WIDE:
         hidden = _padded_conv(hidden, filters, kernel_size, 1, dtype)
@@ -161,8 +162,8 @@ def _label_input(num_classes):
     return [keras.Input((num_classes,), name="labels")] if num_classes else []
 
 
-def _check(architecture, image_shape, latent_dim, num_classes):
-    check(architecture=architecture, latent_dim=latent_dim)
+def _check(architecture, image_shape, latent_dim, num_classes, hidden_units=0):
+    check(architecture=architecture, latent_dim=latent_dim, hidden_units=hidden_units)
     if len(image_shape) != 3 or any(size < 1 for size in image_shape):
         raise ValueError(
             f"`image_shape` must be (height, width, channels). Received: {tuple(image_shape)}"
@@ -176,6 +177,11 @@ def _check(architecture, image_shape, latent_dim, num_classes):
         raise ValueError(
             "`image_shape` must have a height and a width of at least 12 for the architecture "
             f"'wide', whose convolutions take 10 pixels away. Received: {tuple(image_shape)}"
+        )
+    if architecture == "wide" and hidden_units:
+        raise ValueError(
+            "`hidden_units` must be 0 for the architecture 'wide', which has no dense layer to "
+            f"resize. Received: {hidden_units}"
         )
     if num_classes < 0:
         raise ValueError(f"`num_classes` must be at least 0. Received: {num_classes}")

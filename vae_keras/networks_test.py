@@ -65,6 +65,17 @@ def test_small_is_that_of_the_published_example():
     assert build_decoder("small", (28, 28, 1), 2).count_params() == 65_089
 
 
+def test_hidden_units_replace_those_of_the_architecture():
+    for architecture, usual, inputs in (("residual", 256, 6272), ("mlp", 400, 784)):
+        small, large = (
+            build_encoder(architecture, (28, 28, 1), 2, hidden_units=units).count_params()
+            for units in (0, 1024)
+        )
+        assert large - small == (1024 - usual) * (inputs + 1 + 2 * 2)
+    with pytest.raises(ValueError, match="`hidden_units` must be 0 for the architecture 'wide'"):
+        build_encoder("wide", (28, 28, 1), 2, hidden_units=10)
+
+
 def test_mlp_is_that_of_the_published_example():
     num_params = build_encoder("mlp", (28, 28, 1), 20).count_params()
     num_params += build_decoder("mlp", (28, 28, 1), 20).count_params()

@@ -17,6 +17,7 @@ RANGES = {
     "warmup_epochs": (0, float, True),
     "kl_cycles": (1, int, True),
     "free_bits": (0, float, True),
+    "hidden_units": (0, int, True),
     "epochs": (1, int, True),
     "batch_size": (1, int, True),
     "learning_rate": (0, float, False),
@@ -27,11 +28,11 @@ KINDS = {**dict.fromkeys(SHARES, float), **{name: kind for name, (_, kind, _) in
 PARAMETERS = (
     *("dataset", "latent_dim", "beta", "likelihood", "architecture", "conditional"),
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
-    *("train_fraction", "seed", "evaluation_fraction"),
+    *("train_fraction", "seed", "evaluation_fraction", "hidden_units"),
 )
 # Parameters that came after the first runs were recorded. Records without them have these values,
 # and a run that has them keeps the name it would have without.
-LATER = {"evaluation_fraction": 1.0}
+LATER = {"evaluation_fraction": 1.0, "hidden_units": 0}
 
 
 def check(**parameters):

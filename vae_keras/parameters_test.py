@@ -19,6 +19,7 @@ VALID = dict(
     train_fraction=1.0,
     seed=0,
     evaluation_fraction=1.0,
+    hidden_units=0,
 )
 
 

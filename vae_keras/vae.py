@@ -49,6 +49,7 @@ class VAE(keras.Model):
             used for a network that is passed.
         free_bits: nats of KL divergence per latent dimension that cost nothing.
         num_classes: if above 0, the model is conditional on a label in `[0, num_classes)`.
+        hidden_units: units of the encoder's dense layer; 0 for those of the architecture.
         encoder: a `keras.Model` in place of the architecture's encoder.
         decoder: a `keras.Model` in place of the architecture's decoder.
         **kwargs: `name` and `dtype`, the dtype policy of the hidden layers.
@@ -71,6 +72,7 @@ class VAE(keras.Model):
         architecture="residual",
         free_bits=0.0,
         num_classes=0,
+        hidden_units=0,
         encoder=None,
         decoder=None,
         **kwargs,
@@ -85,9 +87,10 @@ class VAE(keras.Model):
         self.architecture = architecture
         self.free_bits = free_bits
         self.num_classes = num_classes
+        self.hidden_units = hidden_units
         self._own_networks = {"encoder": encoder is not None, "decoder": decoder is not None}
         network = (architecture, self.image_shape, latent_dim, num_classes, self.dtype_policy)
-        self.encoder = encoder if encoder is not None else build_encoder(*network)
+        self.encoder = encoder if encoder is not None else build_encoder(*network, hidden_units)
         self.decoder = decoder if decoder is not None else build_decoder(*network)
         self._check_networks()
         self.sampler = Sampler(dtype="float32", name="z")
@@ -208,6 +211,7 @@ class VAE(keras.Model):
             "architecture": self.architecture,
             "free_bits": self.free_bits,
             "num_classes": self.num_classes,
+            "hidden_units": self.hidden_units,
         }
 
     @classmethod

@@ -136,7 +136,7 @@ def test_free_bits_change_the_loss_but_not_the_terms():
     [
         {"beta": 4.0, "likelihood": "mse", "architecture": "residual", "free_bits": 0.5},
         {"architecture": "mlp", "num_classes": 3},
-        {"architecture": "plain", "dtype": "mixed_bfloat16"},
+        {"architecture": "plain", "dtype": "mixed_bfloat16", "hidden_units": 20},
     ],
 )
 @pytest.mark.parametrize("later_policy", ["float32", "mixed_bfloat16"])
