@@ -40,6 +40,7 @@ ARROWS = {
     "launch": {"execution", "sweep", "runs", "sources", "parameters"},
     "tables": {"parameters"},
     "claims": {"sweep"},
+    "references": {"sweep", "runs"},
     "findings": {"claims", "sweep", "runs", "tables"},
     "pages": {"findings", "tables", "runs", "sweep", "datasets"},
     "site": {"pages", "findings", "execution", "launch", "sources", "runs", "sweep", "datasets"},
@@ -48,7 +49,17 @@ ARROWS = {
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources"),
     *("latent", "plotting", "charts", "comparisons", "animation", "runs", "execution", "sweep"),
-    *("tables", "claims", "findings", "pages", "site", "launch", "report", "explorer"),
+    *(
+        "tables",
+        "claims",
+        "references",
+        "findings",
+        "pages",
+        "site",
+        "launch",
+        "report",
+        "explorer",
+    ),
 )
 
 

@@ -37,6 +37,7 @@ SUBSTITUTES = {
     "digits": {"epochs": 30, "train_fraction": 1.0},
     "photos": {"epochs": 3, "train_fraction": 1.0},
 }
+WHOLE = {"train_fraction": [1.0], "batch_size": [128]}
 # Each sweep is a list of grids; what a grid says overrides FIXED and the budget.
 SWEEPS = {
     "quick": [
@@ -78,15 +79,95 @@ SWEEPS = {
     "conditional": [
         {"dataset": GREY_AND_COLOUR, "conditional": [False, True]},
     ],
-    # PyTorch's own example, the recipe of a published value.
+    # Experiments of earlier studies and published examples, see `references`. They have budgets of
+    # their own. The network of s0 is so large that two cores train and evaluate it on a share.
+    "s0": [
+        {
+            "dataset": ["fashion_mnist"],
+            "architecture": ["wide"],
+            "beta": [1.0, 3.0],
+            "latent_dim": [1, 2, 8, 16],
+            "epochs": [3],
+            "batch_size": [32],
+            "learning_rate": [1e-5],
+            "train_fraction": [0.03],
+            "evaluation_fraction": [0.1],
+        },
+        {
+            "dataset": ["fashion_mnist"],
+            "beta": [1.0, 3.0],
+            "latent_dim": [1, 2, 8, 16],
+            "epochs": [3],
+            **WHOLE,
+        },
+    ],
+    "s1": [
+        {
+            "dataset": ["mnist"],
+            "likelihood": ["mse"],
+            "latent_dim": [2, 4, 16],
+            "epochs": [10],
+            **WHOLE,
+        },
+    ],
+    "s2": [
+        {
+            "dataset": ["fashion_mnist"],
+            "likelihood": ["mse", "bce"],
+            "beta": [1.0, 0.01],
+            "latent_dim": [2, 32],
+            "epochs": [5],
+            **WHOLE,
+        },
+        {
+            "dataset": ["fashion_mnist"],
+            "likelihood": ["mse", "bce"],
+            "latent_dim": [2, 32],
+            "warmup_epochs": [2.0],
+            "epochs": [5],
+            **WHOLE,
+        },
+    ],
+    "s3": [
+        {
+            "dataset": ["mnist", "fashion_mnist"],
+            "latent_dim": [2],
+            "epochs": [60],
+            **WHOLE,
+        },
+        {
+            "dataset": ["mnist", "fashion_mnist"],
+            "latent_dim": [16, 100, 200],
+            "epochs": [15],
+            **WHOLE,
+        },
+    ],
+    "s3_svhn": [
+        {"dataset": ["svhn"], "latent_dim": [2, 16, 100, 200], "epochs": [15], **WHOLE},
+        {
+            "dataset": ["svhn"],
+            "latent_dim": [200],
+            "hidden_units": [1024],
+            "epochs": [15],
+            **WHOLE,
+        },
+    ],
+    "keras_example": [
+        {
+            "dataset": ["mnist"],
+            "architecture": ["small"],
+            "latent_dim": [2],
+            "epochs": [30],
+            **WHOLE,
+        },
+    ],
     "pytorch_example": [
         {
             "dataset": ["mnist"],
-            "latent_dim": [20],
             "architecture": ["mlp"],
+            "latent_dim": [20],
             "epochs": [10],
-            "train_fraction": [1.0],
-            "batch_size": [128],
+            **WHOLE,
         },
     ],
 }

@@ -1,0 +1,147 @@
+"""Values that others published, beside those obtained here."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from vae_keras import runs
+from vae_keras.sweep import BUDGETS, FIXED
+
+RUNNING = "training images, running mean of the last epoch"
+TRAINED = "training images, after training"
+TEST = "test images"
+# Where a value is found: in `history.csv` or `metrics.json`, the column, and its sign there.
+PLACES = {
+    ("total", RUNNING): ("history", "loss", 1),
+    ("reconstruction", RUNNING): ("history", "reconstruction_loss", 1),
+    ("KL", RUNNING): ("history", "kl_divergence", 1),
+    ("total", TRAINED): ("metrics", "train_elbo", -1),
+    ("total", TEST): ("metrics", "elbo", -1),
+    ("reconstruction", TEST): ("metrics", "reconstruction_loss", 1),
+    ("KL", TEST): ("metrics", "kl_divergence", 1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A published result, and the runs that repeat it.
+
+    Attributes:
+        id: short name.
+        work: whose result it is.
+        values: dict from "total", "reconstruction" and "KL" to nats per image, summed over pixels
+            and over latent dimensions, mean over images.
+        splits: the images on which it is obtained here: those it was published for or, where that
+            is not stated, all that it may have been.
+        sweep: name of the sweep that repeats it.
+        settings: dict of the parameters in which its runs differ from `sweep.FIXED`.
+    """
+
+    id: str
+    work: str
+    values: dict
+    splits: tuple
+    sweep: str
+    settings: dict
+
+
+WHOLE = {"train_fraction": 1.0, "batch_size": 128}
+S3 = "an earlier study of three data sets, {}; latent size and split not stated"
+REFERENCES = [
+    Reference(
+        "L1",
+        S3.format("MNIST"),
+        {"total": 132.39, "reconstruction": 123.63, "KL": 8.76},
+        (RUNNING, TRAINED, TEST),
+        "s3",
+        {"dataset": "mnist", "latent_dim": 2, "epochs": 60, **WHOLE},
+    ),
+    Reference(
+        "L2",
+        S3.format("Fashion-MNIST"),
+        {"total": 254.21, "reconstruction": 247.38, "KL": 6.83},
+        (RUNNING, TRAINED, TEST),
+        "s3",
+        {"dataset": "fashion_mnist", "latent_dim": 2, "epochs": 60, **WHOLE},
+    ),
+    Reference(
+        "L3",
+        "the same study, SVHN, hidden layer of 1024, latent size 200",
+        {"total": 1908.62, "reconstruction": 1888.50, "KL": 20.12},
+        (RUNNING, TRAINED, TEST),
+        "s3_svhn",
+        {"dataset": "svhn", "latent_dim": 200, "hidden_units": 1024, "epochs": 15, **WHOLE},
+    ),
+    Reference(
+        "L4",
+        "[Keras's VAE example](https://keras.io/examples/generative/vae/), MNIST, training and "
+        "test images together",
+        {"total": 146.95, "reconstruction": 140.15, "KL": 6.80},
+        (RUNNING,),
+        "keras_example",
+        {"dataset": "mnist", "architecture": "small", "latent_dim": 2, "epochs": 30, **WHOLE},
+    ),
+    Reference(
+        "L6",
+        "[PyTorch's VAE example](https://github.com/pytorch/examples/tree/main/vae), MNIST",
+        {"total": 105.59},
+        (TEST,),
+        "pytorch_example",
+        {"dataset": "mnist", "architecture": "mlp", "latent_dim": 20, "epochs": 10, **WHOLE},
+    ),
+]
+
+
+def compare(table):
+    """Sets what was obtained against what was published.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+
+    Returns:
+        `pandas.DataFrame`, a row for each value and split: `id`, `work`, `measure`, `images`,
+        `reference`, `obtained` (mean over seeds), `spread` (half their range; missing with one
+        seed), `difference` (obtained minus reference) and `runs`, their folders, or why there are
+        none.
+    """
+    rows = []
+    for reference in REFERENCES:
+        found = runs.select(table, _seeds(reference, table))
+        for split in reference.splits:
+            for measure, published in reference.values.items():
+                if (measure, split) not in PLACES:
+                    continue
+                values = _values(found, *PLACES[measure, split])
+                rows.append(
+                    {
+                        "id": reference.id,
+                        "work": reference.work,
+                        "measure": f"{measure} (nats/image)",
+                        "images": split,
+                        "reference": published,
+                        "obtained": np.mean(values) if values else np.nan,
+                        "spread": np.ptp(values) / 2 if len(values) > 1 else np.nan,
+                        "difference": np.mean(values) - published if values else np.nan,
+                        "runs": ", ".join(found["run"]) or _missing(reference),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _seeds(reference, table):
+    settings = {**FIXED, **BUDGETS["study"], **reference.settings}
+    return [{**settings, "seed": int(seed)} for seed in sorted(set(table["seed"]))]
+
+
+def _values(found, file, column, sign):
+    if file == "metrics":
+        return (sign * found[column]).tolist()
+    histories = [pd.read_csv(runs.models_folder() / run / "history.csv") for run in found["run"]]
+    return [sign * history[column].iloc[-1] for history in histories]
+
+
+def _missing(reference):
+    if reference.settings["dataset"] == "svhn":
+        return "not run: data not available"
+    return f"not run: `make sweep SWEEP={reference.sweep} BUDGET=study`"
