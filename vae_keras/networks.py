@@ -20,7 +20,7 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
             two with stride 2, and 256 hidden units), "wide" (convolutions of 128, 256 and 512
             channels with kernels of 7, 7 and 5 pixels, stride 1, padded by 1 pixel), "small" (that
             of Keras's own VAE example: convolutions of 32 and 64 channels with stride 2, and 16
-            hidden units), or "mlp" (400 hidden units).
+            hidden units), "mlp" (400 hidden units) or "deep_mlp" (two layers of 512).
         image_shape: `(height, width, channels)`, height and width divisible by 4, for "wide" at
             least 12.
         latent_dim: number of latent dimensions.
@@ -40,7 +40,12 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     """
     _check(architecture, image_shape, latent_dim, num_classes, hidden_units)
     images = keras.Input(image_shape, name="images")
-    bodies = {"mlp": _mlp_encoder, "wide": _wide_encoder, "small": _small_encoder}
+    bodies = {
+        "mlp": _mlp_encoder,
+        "deep_mlp": _deep_mlp_encoder,
+        "wide": _wide_encoder,
+        "small": _small_encoder,
+    }
     labels = _label_input(num_classes)
     hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype, hidden_units)
     posterior = [
@@ -57,7 +62,8 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         architecture: "residual" (a dense layer, two transposed convolutions to 32 and 16 channels,
             a residual block after each), "plain" (the same without residual blocks), "wide" (the
             mirror image of its encoder), "small" (that of Keras's example: a dense layer, two
-            transposed convolutions of 64 and 32 channels) or "mlp" (400 hidden units).
+            transposed convolutions of 64 and 32 channels), "mlp" (400 hidden units) or "deep_mlp"
+            (three layers of 512).
         image_shape: `(height, width, channels)`, height and width divisible by 4.
         latent_dim: number of latent dimensions.
         num_classes: if above 0, the labels are a second input, one-hot.
@@ -76,7 +82,9 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
     labels = _label_input(num_classes)
     hidden = layers.Concatenate(dtype=dtype)([codes, *labels]) if labels else codes
     if architecture == "mlp":
-        logits = _mlp_decoder(hidden, image_shape, dtype)
+        logits = _mlp_decoder(hidden, image_shape, dtype, (400,))
+    elif architecture == "deep_mlp":
+        logits = _mlp_decoder(hidden, image_shape, dtype, (512, 512, 512))
     elif architecture == "wide":
         logits = _wide_decoder(hidden, image_shape, dtype)
     elif architecture == "small":
@@ -103,6 +111,11 @@ def _small_encoder(images, labels, dtype, hidden_units):
 
 def _mlp_encoder(images, labels, dtype, hidden_units):
     return _dense(_flatten(images, labels, dtype), hidden_units or 400, dtype)
+
+
+def _deep_mlp_encoder(images, labels, dtype, hidden_units):
+    hidden = _dense(_flatten(images, labels, dtype), 512, dtype)
+    return _dense(hidden, hidden_units or 512, dtype)
 
 
 def _wide_encoder(images, labels, dtype, hidden_units):
@@ -139,9 +152,10 @@ def _convolutional_decoder(hidden, image_shape, dtype, depth, widths, residual=F
     return layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(hidden)
 
 
-def _mlp_decoder(hidden, image_shape, dtype):
+def _mlp_decoder(hidden, image_shape, dtype, widths):
     height, width, channels = image_shape
-    hidden = _dense(hidden, 400, dtype)
+    for units in widths:
+        hidden = _dense(hidden, units, dtype)
     hidden = layers.Dense(height * width * channels, dtype="float32")(hidden)
     return layers.Reshape(image_shape, dtype="float32", name="logits")(hidden)
 

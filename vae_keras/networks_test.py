@@ -65,6 +65,13 @@ def test_small_is_that_of_the_published_example():
     assert build_decoder("small", (28, 28, 1), 2).count_params() == 65_089
 
 
+def test_deep_mlp_has_two_layers_and_three():
+    encoder = build_encoder("deep_mlp", (28, 28, 1), 2).count_params()
+    assert encoder == 785 * 512 + 513 * 512 + 2 * (513 * 2)
+    decoder = build_decoder("deep_mlp", (28, 28, 1), 2).count_params()
+    assert decoder == 3 * 512 + 2 * (513 * 512) + 513 * 784
+
+
 def test_hidden_units_replace_those_of_the_architecture():
     for architecture, usual, inputs in (("residual", 256, 6272), ("mlp", 400, 784)):
         small, large = (
@@ -97,7 +104,7 @@ def test_labels_change_both_outputs():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, small, mlp"),
+        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, small, mlp, deep_mlp"),
         (("plain", (30, 30, 1), 2), r"divisible by 4.*Received: \(30, 30, 1\)"),
         (("plain", (28, 28), 2), "must be .height, width, channels."),
         (("plain", (0, 28, 1), 2), "must be .height, width, channels."),

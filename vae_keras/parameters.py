@@ -8,7 +8,7 @@ from vae_keras.datasets import DATASETS
 CHOICES = {
     "dataset": tuple(DATASETS),
     "likelihood": ("bce", "mse", "sigma", "logistic"),
-    "architecture": ("residual", "plain", "wide", "small", "mlp"),
+    "architecture": ("residual", "plain", "wide", "small", "mlp", "deep_mlp"),
 }
 # name: (lowest value, its type, whether the lowest value itself is allowed)
 RANGES = {

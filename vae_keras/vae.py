@@ -45,8 +45,8 @@ class VAE(keras.Model):
         beta: weight of the KL divergence in the training loss, at least 0.
         likelihood: "bce", "mse", "sigma" or "logistic", see `vae_keras.losses`; the last two learn
             their scale, the weight `log_scale`.
-        architecture: "residual", "plain", "wide", "small" or "mlp", see `vae_keras.networks`; not
-            used for a network that is passed.
+        architecture: "residual", "plain", "wide", "small", "mlp" or "deep_mlp", see
+            `vae_keras.networks`; not used for a network that is passed.
         free_bits: nats of KL divergence per latent dimension that cost nothing.
         num_classes: if above 0, the model is conditional on a label in `[0, num_classes)`.
         hidden_units: units of the encoder's dense layer; 0 for those of the architecture.
