@@ -18,21 +18,29 @@ RANGES = {
     "kl_cycles": (1, int, True),
     "free_bits": (0, float, True),
     "hidden_units": (0, int, True),
+    "refine_steps": (0, int, True),
     "epochs": (1, int, True),
     "batch_size": (1, int, True),
     "learning_rate": (0, float, False),
     "seed": (0, int, True),
 }
+SWITCHES = ("conditional", "cosine_decay")
 SHARES = ("train_fraction", "evaluation_fraction")
 KINDS = {**dict.fromkeys(SHARES, float), **{name: kind for name, (_, kind, _) in RANGES.items()}}
 PARAMETERS = (
     *("dataset", "latent_dim", "beta", "likelihood", "architecture", "conditional"),
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
     *("train_fraction", "seed", "evaluation_fraction", "hidden_units"),
+    *("cosine_decay", "refine_steps"),
 )
 # Parameters that came after the first runs were recorded. Records without them have these values,
 # and a run that has them keeps the name it would have without.
-LATER = {"evaluation_fraction": 1.0, "hidden_units": 0}
+LATER = {
+    "evaluation_fraction": 1.0,
+    "hidden_units": 0,
+    "cosine_decay": False,
+    "refine_steps": 0,
+}
 
 
 def check(**parameters):
@@ -52,9 +60,9 @@ def check(**parameters):
     for name, value in parameters.items():
         if name in CHOICES:
             _check_choice(name, value)
-        elif name == "conditional":
+        elif name in SWITCHES:
             if not isinstance(value, bool):
-                raise ValueError(f"`conditional` must be True or False. Received: {value!r}")
+                raise ValueError(f"`{name}` must be True or False. Received: {value!r}")
         elif name in SHARES:
             if not _is_number(value) or not 0 < value <= 1:
                 raise ValueError(f"`{name}` must be above 0 and at most 1. Received: {value!r}")

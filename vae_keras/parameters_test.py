@@ -20,6 +20,8 @@ VALID = dict(
     seed=0,
     evaluation_fraction=1.0,
     hidden_units=0,
+    cosine_decay=False,
+    refine_steps=0,
 )
 
 

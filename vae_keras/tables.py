@@ -15,6 +15,7 @@ COLUMNS = {
     "beta": "beta",
     "elbo": "ELBO (nats/image)",
     "train_elbo": "ELBO, training images",
+    "refined_elbo": "ELBO, refined posteriors",
     "reconstruction_loss": "reconstruction loss (nats/image)",
     "kl_divergence": "KL (nats/image)",
     "excess": "excess (nats/image)",
