@@ -119,7 +119,8 @@ def load_results():
     """Reads `results.csv`.
 
     Returns:
-        `pandas.DataFrame` as `write_results` wrote it, in the order of the runs' names.
+        `pandas.DataFrame` as `write_results` wrote it, in the order of the runs' names. A table of
+        before a parameter was added gets its column.
 
     Raises:
         FileNotFoundError: if there is no table yet.
@@ -127,7 +128,8 @@ def load_results():
     path = models_folder() / RESULTS
     if not path.exists():
         raise FileNotFoundError(f"there is no {path} yet: `make sweep` trains models and writes it")
-    return pd.read_csv(path)
+    table = pd.read_csv(path)
+    return table.assign(**{name: LATER[name] for name in LATER if name not in table})
 
 
 def select(table, runs):

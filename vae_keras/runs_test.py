@@ -74,6 +74,14 @@ def test_results_have_a_row_for_each_finished_run(models):
     pd.testing.assert_frame_equal(runs.load_results(), loaded)
 
 
+def test_a_table_of_before_a_parameter_was_added_gets_its_column(models):
+    runs.finish_run(runs.start_run(**VALID), {"elbo": -1.0})
+    written = runs.write_results()
+    written.drop(columns=list(LATER)).to_csv(models / runs.RESULTS, index=False)
+    loaded = runs.load_results()
+    assert {name: loaded[name].item() for name in LATER} == LATER
+
+
 def test_results_of_nothing_are_an_empty_table():
     assert len(runs.write_results()) == 0
 
