@@ -1,5 +1,7 @@
 """Animations over training: arrays in, frames out, and a GIF of them."""
 
+import base64
+import html
 import os
 from pathlib import Path
 
@@ -72,6 +74,26 @@ def latent_frames(codes, labels, class_names):
             frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))
         plt.close(figure)
     return frames
+
+
+def html_table(rows):
+    """Lays animations out in a table for a notebook, which then holds them itself.
+
+    Args:
+        rows: dict from label to the list of paths of the row's GIFs.
+
+    Returns:
+        HTML.
+    """
+    lines = []
+    for label, paths in rows.items():
+        cells = [
+            f'<td><img alt="{html.escape(label)}: {Path(path).stem}" src="data:image/gif;base64,'
+            f'{base64.b64encode(Path(path).read_bytes()).decode()}"></td>'
+            for path in paths
+        ]
+        lines.append(f"<tr><th>{html.escape(label)}</th>{''.join(cells)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
 
 
 def write_animation(frames, path, frames_per_second=4):

@@ -1,3 +1,6 @@
+import base64
+import re
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -36,6 +39,15 @@ def test_latent_frames_keep_their_limits():
     np.testing.assert_array_equal(*ticks)  # the same numbers under the axis
     assert not np.array_equal(*(np.asarray(frame)[40:-40] for frame in frames))
     assert plt.get_fignums() == []
+
+
+def test_a_table_holds_the_animations_themselves(tmp_path):
+    path = tmp_path / "training.gif"
+    animation.write_animation([Image.new("RGB", (4, 2)), Image.new("RGB", (4, 2))], path)
+    table = animation.html_table({"size <2": [path, path], "size 4": [path]})
+    assert re.findall("<th>(.*?)</th>", table) == ["size &lt;2", "size 4"]
+    held = re.findall('src="data:image/gif;base64,(.*?)"', table)
+    assert [base64.b64decode(text) for text in held] == [path.read_bytes()] * 3
 
 
 def test_gif_has_all_frames_and_holds_the_last(tmp_path):

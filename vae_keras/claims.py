@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vae_keras.sweep import GREY_AND_COLOUR
+from vae_keras.sweep import GREY_AND_COLOUR, S0_RESIDUAL, S0_WIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,19 +13,44 @@ class Claim:
         statement: what is claimed.
         notebook: stem of the notebook that shows it.
         rising: list of chains of terms; along each chain the values must rise. A term is a pair of
-            a measure and of the parameters in which its runs differ from `sweep.FIXED`.
+            a measure and of the parameters in which its runs differ from each other.
         datasets: the data sets it is claimed for.
+        base: dict of the parameters in which all of its runs differ from the study's.
     """
 
     statement: str
     notebook: str
     rising: list
     datasets: tuple = tuple(GREY_AND_COLOUR)
+    base: dict = dataclasses.field(default_factory=dict)
 
 
 def _rising(measure, name, *values):
     """The chain of a measure that rises along the values of one parameter."""
     return [(measure, {name: value}) for value in values]
+
+
+def _observations_of_s0(network, grid):
+    """What the study S0 saw, as claims about the runs of one network."""
+    base = {name: values[0] for name, values in grid.items()}
+    sizes = [1, 2, 8, 16]
+    observed = [
+        ("A larger latent size reconstructs better", "reconstruction_loss", sizes[::-1]),
+        ("A smaller latent size samples better", "fd_samples", sizes),
+    ]
+    return [
+        Claim(
+            f"{statement}, from 1 to 16, at beta 1 and 3 (S0, {network})",
+            "07_reproductions",
+            [
+                [(measure, {"beta": beta, "latent_dim": latent_dim}) for latent_dim in chain]
+                for beta in (1.0, 3.0)
+            ],
+            ("fashion_mnist",),
+            base,
+        )
+        for statement, measure, chain in observed
+    ]
 
 
 MSE = {"likelihood": "mse"}
@@ -142,4 +167,6 @@ CLAIMS = [
         "05_datasets_and_losses",
         [_rising("fd_samples", "conditional", True, False)],
     ),
+    *_observations_of_s0("their network on a share of the images", S0_WIDE),
+    *_observations_of_s0("ours on all images", S0_RESIDUAL),
 ]

@@ -140,11 +140,12 @@ def spectra(curves, title=None):
 
 @styled
 def epoch_curves(histories, measures, title=None):
-    """Draws measures after every epoch of several runs.
+    """Draws measures after every epoch of several runs, those of held-out images dashed.
 
     Args:
         histories: dict from label to the `pandas.DataFrame` of a run's `history.csv`.
-        measures: dict from column to axis label.
+        measures: dict from column to axis label; where there is a column of the same name with
+            `val_` before it, it is drawn beside.
         title: text above, or `None`.
 
     Returns:
@@ -154,7 +155,10 @@ def epoch_curves(histories, measures, title=None):
     colors = plt.colormaps["viridis"](np.linspace(0, 0.9, len(histories)))
     for panel, (measure, label) in zip(axes.flat, measures.items()):
         for (name, history), color in zip(histories.items(), colors):
-            panel.plot(history["epoch"] + 1, history[measure], "o-", color=color, label=name)
+            epochs = history["epoch"] + 1
+            panel.plot(epochs, history[measure], "o-", color=color, label=name)
+            if f"val_{measure}" in history:
+                panel.plot(epochs, history[f"val_{measure}"], "o--", color=color)
         panel.set(xlabel="epoch", ylabel=label)
         panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.flat[0].legend()

@@ -149,6 +149,15 @@ def test_histories_are_drawn_from_the_first_epoch():
     assert list(second.get_lines()[1].get_ydata()) == [7, 8]
 
 
+def test_histories_of_held_out_images_are_dashed():
+    history = pd.DataFrame({"epoch": [0, 1], "psnr": [6.0, 7.0], "val_psnr": [3.0, 4.0]})
+    figure = comparisons.epoch_curves({"none": history}, {"psnr": "PSNR (dB)"})
+    training, held_out = figure.axes[0].get_lines()
+    assert (training.get_linestyle(), held_out.get_linestyle()) == ("-", "--")
+    assert list(held_out.get_ydata()) == [3, 4]
+    np.testing.assert_array_equal(training.get_color(), held_out.get_color())
+
+
 @pytest.mark.parametrize(
     "draw, message",
     [

@@ -60,7 +60,9 @@ def check(claim, table, dataset):
     """
     verdicts = []
     for chain in claim.rising:
-        values = [seeds_of(table, measure, dataset, changes) for measure, changes in chain]
+        values = [
+            seeds_of(table, measure, dataset, claim.base | changes) for measure, changes in chain
+        ]
         chances = [widest_range(table, measure, dataset) for measure, _ in chain]
         verdicts += [
             compare(low, high, max(pair_chances))
@@ -133,7 +135,7 @@ def _evidence(claim, table, dataset):
         terms += [term for term in chain if term not in terms]
     parts, values = {}, []
     for measure, changes in terms:
-        values.append(seeds_of(table, measure, dataset, changes))
+        values.append(seeds_of(table, measure, dataset, claim.base | changes))
         number = format_spread(measure, values[-1]) if len(values[-1]) else "not run"
         setting = " ".join(_phrase(name, value) for name, value in changes.items())
         parts.setdefault(measure, []).append(f"{number} {setting}")

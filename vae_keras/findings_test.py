@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from vae_keras import findings, runs, sweep
 from vae_keras.claims import CLAIMS, Claim
+from vae_keras.parameters import PARAMETERS
 
 SIZES = Claim("sizes", "03_latent_dim", [[("elbo", {"latent_dim": size}) for size in (2, 8, 32)]])
 
@@ -64,6 +67,17 @@ def test_single_seeds_must_differ_by_more_than_seeds_do_elsewhere(difference, ve
     values |= {("cifar10", 2, 0): -50.0, ("cifar10", 8, 0): -50.0 + difference}
     pair = Claim("pair", "03_latent_dim", [SIZES.rising[0][:2]])
     assert findings.check(pair, table(values), "cifar10").verdict == verdict
+
+
+def test_a_claim_about_other_runs_than_the_studys_names_how_they_differ():
+    others = three_seeds(-30, -20, -10).assign(epochs=3)
+    others["run"] = [runs.run_name(row) for row in others[[*PARAMETERS]].to_dict("records")]
+    everything = pd.concat([three_seeds(-10, -20, -30), others], ignore_index=True)
+    claim = dataclasses.replace(SIZES, base={"epochs": 3})
+    assert findings.check(SIZES, everything, "cifar10").verdict == findings.FAILS
+    finding = findings.check(claim, everything, "cifar10")
+    assert finding.verdict == findings.HOLDS
+    assert finding.evidence.startswith("ELBO in nats/image -30.0 ± 1.0 at latent size 2, ")
 
 
 def test_nothing_is_decided_without_a_spread_or_without_runs():

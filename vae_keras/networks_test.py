@@ -104,7 +104,10 @@ def test_labels_change_both_outputs():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*residual, plain, wide, small, mlp, deep_mlp"),
+        (
+            ("vgg", (8, 8, 1), 2),
+            "unknown architecture 'vgg'.*residual, plain, wide, small, mlp, deep_mlp",
+        ),
         (("plain", (30, 30, 1), 2), r"divisible by 4.*Received: \(30, 30, 1\)"),
         (("plain", (28, 28), 2), "must be .height, width, channels."),
         (("plain", (0, 28, 1), 2), "must be .height, width, channels."),

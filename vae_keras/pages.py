@@ -17,6 +17,7 @@ from traitlets.config import Config
 from vae_keras import runs, sweep
 from vae_keras.datasets import DATASETS
 from vae_keras.findings import FAILS, HOLDS, UNDECIDED
+from vae_keras.parameters import SWITCHES
 from vae_keras.tables import COLUMNS, SHOWN_PARAMETERS, format_value
 
 TEMPLATE = Path(__file__).with_name("site_template.html")
@@ -24,12 +25,11 @@ HEADERS = {
     **{name: COLUMNS[name] for name in SHOWN_PARAMETERS},
     "seed": "seed",
     **COLUMNS,
-    "epochs": "epochs",
     "train_fraction": "share of images",
     "sweep": "sweep",
     "run": "folder in models",
 }
-TEXTS = ("sweep", "dataset", "likelihood", "architecture", "conditional", "run")
+TEXTS = ("sweep", "dataset", "likelihood", "architecture", *SWITCHES, "run")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "*(Controls, which need a running notebook.)*"
 
@@ -112,13 +112,8 @@ def _sweeps():
 def _cell(column, value):
     if pd.isna(value):
         return {"text": "", "value": ""}
-    if column == "conditional":
-        value = "yes" if value else "no"
-    if column in TEXTS:
-        return {"text": value, "value": value}
-    whole = column in ("seed", "epochs")
-    text = f"{value:g}" if whole else format_value(column, value)
-    return {"text": text, "value": f"{value:.6g}"}
+    text = f"{value:g}" if column == "train_fraction" else format_value(column, value)
+    return {"text": text, "value": text if column in TEXTS else f"{value:.6g}"}
 
 
 def describe(path, data, images):

@@ -11,6 +11,7 @@ from vae_keras.sweep import BUDGETS, FIXED
 RUNNING = "training images, running mean of the last epoch"
 TRAINED = "training images, after training"
 TEST = "test images"
+REFINED = "test images, refined posteriors"
 # Where a value is found: in `history.csv` or `metrics.json`, the column, and its sign there.
 PLACES = {
     ("total", RUNNING): ("history", "loss", 1),
@@ -20,6 +21,7 @@ PLACES = {
     ("total", TEST): ("metrics", "elbo", -1),
     ("reconstruction", TEST): ("metrics", "reconstruction_loss", 1),
     ("KL", TEST): ("metrics", "kl_divergence", 1),
+    ("total", REFINED): ("metrics", "refined_elbo", -1),
 }
 
 
@@ -46,24 +48,22 @@ class Reference:
     settings: dict
 
 
+NUMBERS = ("reference", "obtained", "spread", "difference")
 WHOLE = {"train_fraction": 1.0, "batch_size": 128}
 S3 = "an earlier study of three data sets, {}; latent size and split not stated"
+FLAT = {"latent_dim": 2, "epochs": 60, **WHOLE}
+BEST = FLAT | {"architecture": "deep_mlp", "cosine_decay": True, "refine_steps": 100}
+L1 = {"total": 132.39, "reconstruction": 123.63, "KL": 8.76}
+L2 = {"total": 254.21, "reconstruction": 247.38, "KL": 6.83}
+GREY_STUDIES = (("L1", "MNIST", "mnist", L1), ("L2", "Fashion-MNIST", "fashion_mnist", L2))
 REFERENCES = [
-    Reference(
-        "L1",
-        S3.format("MNIST"),
-        {"total": 132.39, "reconstruction": 123.63, "KL": 8.76},
-        (RUNNING, TRAINED, TEST),
-        "s3",
-        {"dataset": "mnist", "latent_dim": 2, "epochs": 60, **WHOLE},
-    ),
-    Reference(
-        "L2",
-        S3.format("Fashion-MNIST"),
-        {"total": 254.21, "reconstruction": 247.38, "KL": 6.83},
-        (RUNNING, TRAINED, TEST),
-        "s3",
-        {"dataset": "fashion_mnist", "latent_dim": 2, "epochs": 60, **WHOLE},
+    *(
+        Reference(id, S3.format(name), values, splits, sweep, {"dataset": dataset, **settings})
+        for id, name, dataset, values in GREY_STUDIES
+        for splits, sweep, settings in (
+            ((RUNNING, TRAINED, TEST), "s3", FLAT),
+            ((RUNNING, TRAINED, TEST, REFINED), "s3_gap", BEST),
+        )
     ),
     Reference(
         "L3",
@@ -100,10 +100,10 @@ def compare(table):
         table: `pandas.DataFrame` of `runs.load_results`.
 
     Returns:
-        `pandas.DataFrame`, a row for each value and split: `id`, `work`, `measure`, `images`,
-        `reference`, `obtained` (mean over seeds), `spread` (half their range; missing with one
-        seed), `difference` (obtained minus reference) and `runs`, their folders, or why there are
-        none.
+        `pandas.DataFrame`, a row for each value and split: `id`, `work`, `model`, `measure`,
+        `images`, `reference`, `obtained` (mean over seeds), `spread` (half their range; missing
+        with one seed), `difference` (obtained minus reference) and `runs`, their folders, or why
+        there are none.
     """
     rows = []
     for reference in REFERENCES:
@@ -117,7 +117,8 @@ def compare(table):
                     {
                         "id": reference.id,
                         "work": reference.work,
-                        "measure": f"{measure} (nats/image)",
+                        "model": _model(reference),
+                        "measure": measure,
                         "images": split,
                         "reference": published,
                         "obtained": np.mean(values) if values else np.nan,
@@ -129,6 +130,29 @@ def compare(table):
     return pd.DataFrame(rows)
 
 
+def markdown(compared):
+    """Renders what `compare` returns as a table in Markdown."""
+    names = [*compared.columns]
+    header = [f"{name} (nats/image)" if name in NUMBERS else name for name in names]
+    lines = ["| " + " | ".join(header) + " |"]
+    lines.append("|" + "|".join("---:" if name in NUMBERS else "---" for name in names) + "|")
+    for row in compared.to_dict("records"):
+        cells = (_cell(row[name]) for name in names)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value):
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _model(reference):
+    settings = FIXED | reference.settings
+    return "{architecture}, latent size {latent_dim}, {epochs} epochs".format(**settings)
+
+
 def _seeds(reference, table):
     settings = {**FIXED, **BUDGETS["study"], **reference.settings}
     return [{**settings, "seed": int(seed)} for seed in sorted(set(table["seed"]))]
@@ -136,7 +160,7 @@ def _seeds(reference, table):
 
 def _values(found, file, column, sign):
     if file == "metrics":
-        return (sign * found[column]).tolist()
+        return (sign * found[column].dropna()).tolist() if column in found else []
     histories = [pd.read_csv(runs.models_folder() / run / "history.csv") for run in found["run"]]
     return [sign * history[column].iloc[-1] for history in histories]
 

@@ -38,6 +38,18 @@ SUBSTITUTES = {
     "photos": {"epochs": 3, "train_fraction": 1.0},
 }
 WHOLE = {"train_fraction": [1.0], "batch_size": [128]}
+# The network of s0 is so large that two cores train and evaluate it on a share of the images.
+S0_WIDE = {
+    "architecture": ["wide"],
+    "epochs": [3],
+    "batch_size": [32],
+    "learning_rate": [1e-5],
+    "train_fraction": [0.03],
+    "evaluation_fraction": [0.1],
+}
+S0_RESIDUAL = {"epochs": [3], **WHOLE}
+S0_GRID = {"dataset": ["fashion_mnist"], "beta": [1.0, 3.0], "latent_dim": [1, 2, 8, 16]}
+S3_FLAT = {"dataset": ["mnist", "fashion_mnist"], "latent_dim": [2], "epochs": [60], **WHOLE}
 # Each sweep is a list of grids; what a grid says overrides FIXED and the budget.
 SWEEPS = {
     "quick": [
@@ -80,27 +92,8 @@ SWEEPS = {
         {"dataset": GREY_AND_COLOUR, "conditional": [False, True]},
     ],
     # Experiments of earlier studies and published examples, see `references`. They have budgets of
-    # their own. The network of s0 is so large that two cores train and evaluate it on a share.
-    "s0": [
-        {
-            "dataset": ["fashion_mnist"],
-            "architecture": ["wide"],
-            "beta": [1.0, 3.0],
-            "latent_dim": [1, 2, 8, 16],
-            "epochs": [3],
-            "batch_size": [32],
-            "learning_rate": [1e-5],
-            "train_fraction": [0.03],
-            "evaluation_fraction": [0.1],
-        },
-        {
-            "dataset": ["fashion_mnist"],
-            "beta": [1.0, 3.0],
-            "latent_dim": [1, 2, 8, 16],
-            "epochs": [3],
-            **WHOLE,
-        },
-    ],
+    # their own.
+    "s0": [S0_GRID | S0_WIDE, S0_GRID | S0_RESIDUAL],
     "s1": [
         {
             "dataset": ["mnist"],
@@ -129,18 +122,19 @@ SWEEPS = {
         },
     ],
     "s3": [
-        {
-            "dataset": ["mnist", "fashion_mnist"],
-            "latent_dim": [2],
-            "epochs": [60],
-            **WHOLE,
-        },
+        S3_FLAT,
         {
             "dataset": ["mnist", "fashion_mnist"],
             "latent_dim": [16, 100, 200],
             "epochs": [15],
             **WHOLE,
         },
+    ],
+    # What narrows the gap between training and test images at two latent dimensions.
+    "s3_gap": [
+        S3_FLAT,
+        S3_FLAT | {"architecture": ["deep_mlp"], "refine_steps": [100]},
+        S3_FLAT | {"architecture": ["deep_mlp"], "cosine_decay": [True], "refine_steps": [100]},
     ],
     "s3_svhn": [
         {"dataset": ["svhn"], "latent_dim": [2, 16, 100, 200], "epochs": [15], **WHOLE},

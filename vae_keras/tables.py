@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from vae_keras.parameters import PARAMETERS
+from vae_keras.parameters import PARAMETERS, SWITCHES
 
 COLUMNS = {
     "dataset": "data set",
@@ -11,6 +11,8 @@ COLUMNS = {
     "conditional": "conditional",
     "warmup_epochs": "warm-up (epochs)",
     "kl_cycles": "cycles",
+    "epochs": "epochs",
+    "cosine_decay": "cosine decay",
     "latent_dim": "latent size",
     "beta": "beta",
     "elbo": "ELBO (nats/image)",
@@ -48,6 +50,8 @@ def format_value(column, value):
     """Renders a parameter or a measure; a measure that is missing as an empty text."""
     if isinstance(value, str):
         return value
+    if column in SWITCHES:
+        return "yes" if value else "no"
     if column in PARAMETERS:
         return f"{value:g}"
     return "" if pd.isna(value) else f"{value:.{DECIMALS.get(column, 1)}f}"

@@ -16,6 +16,7 @@ def test_values_have_their_decimals():
     assert tables.format_value("ssim", 0.43219) == "0.432"
     assert tables.format_value("beta", 0.010) == "0.01"
     assert tables.format_value("likelihood", "bce") == "bce"
+    assert tables.format_value("conditional", np.True_) == "yes"
     assert tables.format_value("nll", np.nan) == ""
 
 
