@@ -139,6 +139,8 @@ def _evidence(claim, table, dataset):
         number = format_spread(measure, values[-1]) if len(values[-1]) else "not run"
         setting = " ".join(_phrase(name, value) for name, value in changes.items())
         parts.setdefault(measure, []).append(f"{number} {setting}")
+    if not any(map(len, values)):
+        return "not run"
     text = "; ".join(f"{_with_unit(measure)} {', '.join(part)}" for measure, part in parts.items())
     if len(terms) == 2 and all(map(len, values)):
         difference = abs(values[1].mean() - values[0].mean())

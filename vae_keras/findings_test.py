@@ -85,7 +85,10 @@ def test_nothing_is_decided_without_a_spread_or_without_runs():
     assert findings.check(SIZES, single, "cifar10").verdict == findings.UNDECIDED
     finding = findings.check(SIZES, single, "fashion_mnist")
     assert finding.verdict == findings.UNDECIDED
-    assert "not run at latent size 8" in finding.evidence and finding.evidence.endswith("; 0 seeds")
+    assert finding.evidence == "not run"
+    finding = findings.check(SIZES, single[single["latent_dim"] != 8], "cifar10")
+    assert "not run at latent size 8" in finding.evidence
+    assert finding.evidence.endswith("; 0 to 1 seeds")
 
 
 def test_all_claims_are_checked_on_all_their_data_sets():
