@@ -1,5 +1,7 @@
 """Figures that compare runs: measures over a sweep, rate and distortion, spectra, histories."""
 
+import itertools
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator, NullLocator
@@ -21,6 +23,8 @@ GEOMETRIC_RATIO = 4  # from so much between the ends of an axis on, it is logari
 def sweep_curves(table, swept, measures, together=False):
     """Draws measures against a swept parameter, a row of panels for each data set.
 
+    Of a single measure, the data sets stand side by side.
+
     The line is the mean over seeds, the bar from the lowest to the highest of them.
 
     Args:
@@ -35,7 +39,7 @@ def sweep_curves(table, swept, measures, together=False):
     """
     _check_table(table, [swept, *measures])
     datasets = list(dict.fromkeys(table["dataset"]))
-    figure, axes = panels(1 if together else len(datasets), len(measures))
+    figure, axes = _rows_of_panels(1 if together else len(datasets), len(measures))
     for number, dataset in enumerate(datasets):
         row = axes[0 if together else number]
         for panel, (measure, label) in zip(row, measures.items()):
@@ -59,7 +63,7 @@ def sweep_curves(table, swept, measures, together=False):
 def rate_distortion(table, swept="beta", distortions=None):
     """Draws what reconstructions cost against what codes cost, a row of panels for each data set.
 
-    Every point is the mean over the seeds of one value of the swept parameter, written beside it;
+    Of a single distortion, the data sets stand side by side. Every point is the mean over the seeds of one value of the swept parameter, written beside it;
     bars reach from the lowest to the highest seed, in both directions.
 
     Args:
@@ -83,9 +87,10 @@ def rate_distortion(table, swept="beta", distortions=None):
             f"is not. Received: {sorted(table['likelihood'].unique())}"
         )
     datasets = list(dict.fromkeys(table["dataset"]))
-    figure, axes = panels(len(datasets), len(distortions))
+    figure, axes = _rows_of_panels(len(datasets), len(distortions))
     for row, dataset in zip(axes, datasets):
         for panel, (measure, label) in zip(row, distortions.items()):
+            offsets = itertools.cycle([(4, 4), (4, -11)])  # above one curve, below the next
             for likelihood, runs in table[table["dataset"] == dataset].groupby("likelihood"):
                 seeds = runs.groupby(swept)[["kl_divergence", measure]]
                 mean, low, high = seeds.mean(), seeds.min(), seeds.max()
@@ -101,14 +106,18 @@ def rate_distortion(table, swept="beta", distortions=None):
                     marker=LIKELIHOOD_MARKERS[likelihood],
                     alpha=0.9 if likelihood == "bce" else 0.6,
                     capsize=2,
-                    label=f"{dataset}, {likelihood}",
+                    label=likelihood,
                 )
-                for value, point in mean.iterrows():
+                offset = next(offsets) if len(mean) > 1 else None
+                for value, point in mean.iterrows() if offset else ():
                     panel.annotate(
-                        f"{value:g}", tuple(point), xytext=(4, 4), textcoords="offset points"
+                        f"{value:g}", point, xytext=offset, textcoords="offset points", fontsize=8
                     )
-            panel.set(xlabel="KL divergence (nats/image)", ylabel=label, xscale="log")
-        row[0].legend()
+            panel.set(
+                xlabel="KL divergence (nats/image)", ylabel=label, xscale="log", title=dataset
+            )
+            panel.margins(0.1)
+        row[0].legend(loc="upper right" if "reconstruction_loss" in distortions else "lower right")
     return figure
 
 
@@ -164,6 +173,14 @@ def epoch_curves(histories, measures, title=None):
     axes.flat[0].legend()
     figure.suptitle(title or "")
     return figure
+
+
+def _rows_of_panels(num_rows, num_columns):
+    """Like `panels`, but a single column lies on its side."""
+    if num_columns > 1:
+        return panels(num_rows, num_columns)
+    figure, axes = panels(1, num_rows)
+    return figure, axes.T
 
 
 def _mean_and_range(panel, runs, swept, measure, **style):
