@@ -42,24 +42,15 @@ ARROWS = {
     "claims": {"sweep"},
     "references": {"sweep", "runs"},
     "findings": {"claims", "sweep", "runs", "tables"},
-    "pages": {"findings", "tables", "runs", "sweep", "datasets"},
+    "pages": {"findings", "tables", "runs", "sweep", "datasets", "parameters"},
     "site": {"pages", "findings", "execution", "launch", "sources", "runs", "sweep", "datasets"},
     "report": {"findings", "tables", "runs", "sweep", "plotting", "comparisons"},
 }
 WITHOUT_TENSORFLOW = (
-    *("datasets", "parameters", "sources"),
-    *("latent", "plotting", "charts", "comparisons", "animation", "runs", "execution", "sweep"),
-    *(
-        "tables",
-        "claims",
-        "references",
-        "findings",
-        "pages",
-        "site",
-        "launch",
-        "report",
-        "explorer",
-    ),
+    *("datasets", "parameters", "sources", "latent", "explorer"),
+    *("plotting", "charts", "comparisons", "animation"),
+    *("runs", "execution", "sweep", "launch"),
+    *("tables", "claims", "references", "findings", "pages", "site", "report"),
 )
 
 
