@@ -13,7 +13,7 @@ STAND_INS := $(VENV)/stand_ins
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test unit smoke notebook report site clean
+.PHONY: help install sweep test unit smoke notebook report site bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ report: install  ## write the table, the figures and the README's numbers from t
 
 site: install  ## write site/index.html: findings, table, figures and the executed notebooks
 	@$(PYTHON) -m vae_keras.site
+
+bench: install  ## measure the speed beside stock Keras and PyTorch, with nothing else running
+	@$(PYTHON) -m vae_keras.bench
 
 clean:  ## remove .venv and caches; runs and figures stay
 	rm -rf $(VENV) *.egg-info .pytest_cache

@@ -27,6 +27,8 @@ ARROWS = {
     "evaluation": {"codes", "features", "measures"},
     "fid": {"data", "evaluation", "features", "sources"},
     "callbacks": {"evaluation", "measures"},
+    "bench_torch": set(),
+    "bench_worker": {"runtime", "data", "networks", "vae", "bench_torch"},
     # the files half
     "latent": set(),
     "plotting": set(),
@@ -34,6 +36,7 @@ ARROWS = {
     "comparisons": {"charts", "plotting"},
     "animation": {"charts", "plotting"},
     "explorer": {"plotting"},
+    "bench": {"runs", "plotting"},
     "runs": {"parameters"},
     "execution": {"runs"},
     "sweep": {"runs", "datasets", "parameters"},
@@ -50,7 +53,7 @@ WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources", "latent", "explorer"),
     *("plotting", "charts", "comparisons", "animation"),
     *("runs", "execution", "sweep", "launch"),
-    *("tables", "claims", "references", "findings", "pages", "site", "report"),
+    *("tables", "claims", "references", "findings", "pages", "site", "report", "bench"),
 )
 
 
