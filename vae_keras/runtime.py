@@ -117,6 +117,16 @@ def describe():
     }
 
 
+def peak_memory():
+    """Returns the most main memory this process has had, in GB; 0 on systems that do not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+
+
 def _device_name():
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -136,3 +138,10 @@ def test_notices_are_shown_after_an_error(capfd):
     with runtime._hidden_notices():
         runtime.os.write(2, b"a notice")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it there")
+def test_peak_memory_is_what_the_system_says():
+    status = Path("/proc/self/status").read_text()
+    kilobytes = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+    assert runtime.peak_memory() == pytest.approx(1024 * kilobytes / 1e9, rel=0.01)
