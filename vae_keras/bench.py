@@ -1,202 +1,117 @@
-"""Speed, measured side by side: contestants in processes of their own, in turns on one machine."""
+"""Speed, measured side by side with nothing else running: `python -m vae_keras.bench`."""
 
-import contextlib
-import json
-import subprocess
+import argparse
 import sys
-import tempfile
 
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from vae_keras import runs
+from vae_keras import bench_runs, bench_training, runs
 from vae_keras.plotting import StyledFigure, styled
 
 RESULTS = "bench.csv"
-ROUNDS = 7
-BATCH_SIZE = 128
-NUM_IMAGES = 2560
-SHAPES = {"28x28x1": (28, 28, 1), "32x32x3": (32, 32, 3)}
-OURS, STOCK = "vae_keras", "stock Keras"
-TRAINING = {
-    OURS: {"kind": "ours"},
-    STOCK: {"kind": "stock_keras"},
-    "PyTorch, eager": {"kind": "torch", "compiled": False},
-    "PyTorch, compiled, bfloat16": {"kind": "torch", "compiled": True},
-    "input pipeline alone": {"kind": "pipeline"},
-}
-PRODUCTS = {
-    f"matrix product, {precision}": {"kind": "matrix_product", "precision": precision}
-    for precision in ("float32", "bfloat16")
-}
-# What the time for an image depends on: batch size, image size, number of images.
-COSTS = {
-    **{f"batch size {size}": {"batch_size": size} for size in (32, 128, 512)},
-    **{f"image size {size}": {"image_shape": (size, size, 1)} for size in (28, 32, 64)},
-    **{f"{number:,} images": {"num_images": number} for number in (1000, 10000, 60000)},
-}
+COMPARED = [
+    name for name, options in bench_training.TRAINING.items() if options["kind"] != "pipeline"
+]
+PARTS = ("training", "cost", "runs", "precision")
 
 
-class Contestant:
-    """A process of `bench_worker`, which measures once whenever it is asked.
-
-    Args:
-        **options: what the worker is told, see `bench_worker.main`.
-
-    Raises:
-        RuntimeError: with what the process said, if it does not get ready.
-    """
-
-    def __init__(self, **options):
-        self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "vae_keras.bench_worker", json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
-        self.description = self._answer()
-
-    def measure(self):
-        """Returns a dict of `seconds`, `work` and `memory`."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-        self.errors.close()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            self.errors.seek(0)
-            message = self.errors.read().strip()[-2000:]
-            self.close()
-            raise RuntimeError(message)
-        return json.loads(line)
-
-
-def main():
-    """Measures, writes `bench.csv` and `images/bench.png`, and prints the table."""
-    parts = []
-    for shape in SHAPES:
-        parts.append(measure_training(shape))
-        print(parts[-1].to_string(index=False), flush=True)
-    parts.append(measure_costs())
-    print(parts[-1].to_string(index=False), flush=True)
-    table = pd.concat(parts, ignore_index=True)
+def main(arguments=None):
+    """Measures, writes `bench.csv` and `images/bench.png`, and prints the tables."""
+    parser = argparse.ArgumentParser(prog="python -m vae_keras.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parts = parser.parse_args(arguments).parts or PARTS
+    if not set(parts) <= set(PARTS):
+        parser.error(f"unknown part. Valid parts: {', '.join(PARTS)}")
     path = runs.models_folder() / RESULTS
-    table.to_csv(path, index=False, float_format="%.6g")
-    figure = runs.images_folder() / "bench.png"
-    draw(table).savefig(figure)
-    print("written:", path, figure, sep="\n  ")
+    table = load_results()
+    measures = {
+        "training": lambda: pd.concat(
+            [bench_training.measure_training(shape) for shape in bench_training.SHAPES]
+        ),
+        "cost": bench_training.measure_costs,
+        "runs": bench_runs.measure_jobs,
+        "precision": bench_runs.measure_precision,
+    }
+    for part in parts:
+        measured = measures[part]()
+        print(f"\n{part}\n{measured.dropna(axis=1, how='all').to_string(index=False)}", flush=True)
+        kept = table[table["part"] != part]
+        table = pd.concat([kept, measured.assign(part=part)]) if len(kept) else measured
+        table.to_csv(path, index=False, float_format="%.6g")
+    written = [path]
+    if "training" in set(table["part"]):
+        written.append(runs.images_folder() / "bench.png")
+        draw(table).savefig(written[-1])
+    print("written:", *written, sep="\n  ")
     return 0
 
 
-def measure_training(shape, rounds=ROUNDS, num_images=NUM_IMAGES):
-    """Lets all contestants train on images of one shape, in turns.
+def load_results():
+    """Reads `bench.csv`.
+
+    Returns:
+        `pandas.DataFrame` as `main` wrote it; without rows where nothing has been measured.
+    """
+    path = runs.models_folder() / RESULTS
+    return pd.read_csv(path) if path.exists() else pd.DataFrame({"part": []})
+
+
+def markdown(table):
+    """Renders what has been measured: a table of training, and a sentence for each other part.
 
     Args:
-        shape: a key of `SHAPES`.
-        rounds: measurements of each contestant.
-        num_images: images in a measurement.
+        table: `pandas.DataFrame` of `load_results`.
 
     Returns:
-        `pandas.DataFrame`, see `summarize`; images/s, or operations/s of matrix products, and for
-        each that trains the `ratio` to stock Keras, in the same round; `share` is that of the
-        matrix products' rate in its precision which our training reaches.
+        Markdown.
     """
-    options = {"image_shape": SHAPES[shape], "batch_size": BATCH_SIZE, "num_images": num_images}
-    declared = {name: options | further for name, further in (TRAINING | PRODUCTS).items()}
-    measured, descriptions = measure_in_turns(declared, rounds)
-    rates = {name: rates_of(values) for name, values in measured.items()}
-    rows = []
-    for name in declared:
-        if name not in rates:
-            note = "not measured: it needs `pip install -r requirements-bench.txt` and a compiler"
-            rows.append({"part": "training", "images": shape, "name": name, "note": note})
-            continue
-        values = rates[name]
-        quantities = {"rate": values}
-        if declared[name]["kind"] in ("ours", "stock_keras", "torch"):
-            quantities["ratio"] = values / rates[STOCK]
-        if name == OURS:
-            precision = descriptions[name]["precision"].removeprefix("mixed_")
-            product = rates[f"matrix product, {precision}"]
-            quantities["share"] = values * descriptions[name]["operations"] / product
-        memory = max(result["memory"] for result in measured[name])
-        precision = descriptions[name]["precision"]
-        rows.append(summarize("training", shape, name, precision, memory, quantities))
-    return pd.DataFrame(rows)
+    rows = table[table["part"] == "training"]
+    if rows.empty:
+        return "Not measured yet: `make bench`."
+    rows = rows[rows["name"].isin(COMPARED)]
+    shapes = list(dict.fromkeys(rows["images"]))
+    header = [f"images/s, {shape} | multiple of stock Keras" for shape in shapes]
+    lines = ["| training | " + " | ".join(header) + " |", "|---|" + "---:|" * 2 * len(shapes)]
+    for name, values in rows.groupby("name", sort=False):
+        cells = [_rate_and_ratio(row) for _, row in values.iterrows()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n" + " ".join(_sentences(table))
 
 
-def measure_costs(rounds=3, num_images=NUM_IMAGES):
-    """Lets our training run on batches, images and sets of several sizes, in turns.
-
-    Returns:
-        `pandas.DataFrame`, see `summarize`.
-    """
-    base = {"kind": "ours", "image_shape": SHAPES["28x28x1"], "batch_size": BATCH_SIZE}
-    base["num_images"] = num_images
-    rows = []
-    for name, further in COSTS.items():
-        measured, descriptions = measure_in_turns({name: base | further}, rounds)
-        quantities = {"rate": rates_of(measured[name])}
-        memory = max(result["memory"] for result in measured[name])
-        precision = descriptions[name]["precision"]
-        rows.append(summarize("cost", "28x28x1", name, precision, memory, quantities))
-    return pd.DataFrame(rows)
+def _rate_and_ratio(row):
+    if pd.isna(row["rate"]):
+        return "not measured | "
+    ratios = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+    return f"{row['rate']:,.0f} | {ratios}"
 
 
-def measure_in_turns(declared, rounds):
-    """Starts contestants one after the other and measures them in turns, in changing order.
-
-    Args:
-        declared: dict from name to options.
-        rounds: measurements of each.
-
-    Returns:
-        Pair of a dict from name to the list of its measurements and of a dict from name to its
-        description; what needs PyTorch and does not get ready is in neither.
-    """
-    with contextlib.ExitStack() as stack:
-        contestants = {}
-        for name, options in declared.items():
-            try:
-                contestants[name] = Contestant(**options)
-            except RuntimeError as error:
-                if options["kind"] != "torch":
-                    raise
-                print(f"{name} is left out: {error}", flush=True)
-            else:
-                stack.callback(contestants[name].close)
-        measured = {name: [] for name in contestants}
-        names = list(contestants)
-        for _ in range(rounds):
-            for name in names:
-                measured[name].append(contestants[name].measure())
-            names.append(names.pop(0))  # another one begins the next round
-    return measured, {name: contestant.description for name, contestant in contestants.items()}
-
-
-def rates_of(measurements):
-    """Returns work per second, an array."""
-    return np.array([result["work"] / result["seconds"] for result in measurements])
-
-
-def summarize(part, shape, name, precision, memory, quantities):
-    """Makes a row: of each quantity the median over rounds, the lowest and the highest."""
-    row = {"part": part, "images": shape, "name": name, "precision": precision}
-    for quantity, values in quantities.items():
-        row[quantity] = np.median(values)
-        row[f"{quantity}_low"], row[f"{quantity}_high"] = values.min(), values.max()
-    return row | {"memory": memory}
+def _sentences(table):
+    """Yields what the rows beside those of the contestants say."""
+    ours = table[(table["part"] == "training") & (table["name"] == bench_training.OURS)]
+    first = ours.iloc[0]
+    shares = ", ".join(f"{row['share']:.0%} with {row['images']}" for _, row in ours.iterrows())
+    yield (
+        f"Median and range over rounds, on {first['device']}, {first['threads']:.0f} threads, "
+        f"{first['precision']}. Of the matrix products' rate in that precision training reaches "
+        f"{shares}."
+    )
+    jobs = table[table["part"] == "runs"]
+    if len(jobs):
+        several = jobs.iloc[-1]
+        yield (
+            f"{several['name'].capitalize()} finish a sweep of equal runs {several['speed_up']:.2f} "
+            f"times as fast for each job as one job on one core; a run takes "
+            f"{several['overhead']:.1f} s beside training and evaluation, which is "
+            f"{several['evaluation_share']:.0%} of a run of the budget `study`; a job needs "
+            f"{several['memory'] / 1e9:.1f} GB."
+        )
+    for dataset, rows in table[table["part"] == "precision"].groupby("images", sort=False):
+        elbos = ", ".join(
+            f"{row['elbo']:.1f} ({row['elbo_low']:.1f} to {row['elbo_high']:.1f}) in {row['name']}"
+            for _, row in rows.iterrows()
+        )
+        yield f"ELBO of {dataset} after an epoch, over seeds: {elbos} nats/image."
 
 
 @styled

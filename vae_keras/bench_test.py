@@ -1,79 +1,61 @@
 import pandas as pd
 import pytest
 
-from vae_keras import bench
-
-PIPELINE = {"kind": "pipeline", "image_shape": (8, 8, 1), "batch_size": 16, "num_images": 64}
-
-
-def test_contestants_measure_as_often_as_they_are_asked():
-    measured, descriptions = bench.measure_in_turns({"pipeline": PIPELINE}, rounds=3)
-    assert [result["work"] for result in measured["pipeline"]] == [64] * 3
-    assert all(result["seconds"] > 0 for result in measured["pipeline"])
-    assert all(1e8 < result["memory"] < 1e11 for result in measured["pipeline"])
-    assert descriptions == {"pipeline": {"precision": "uint8"}}
-
-
-class Pretended:
-    """A contestant that takes as long as it is told; stock Keras is twice as slow as ours."""
-
-    order = []
-
-    def __init__(self, kind, **options):
-        if kind == "torch":
-            raise RuntimeError("No module named 'torch'")
-        self.kind = kind
-        self.description = {"precision": options.get("precision", "mixed_bfloat16")}
-        self.description["operations"] = 50.0
-
-    def measure(self):
-        self.order.append(self.kind)
-        seconds = 2.0 if self.kind == "stock_keras" else 1.0
-        work = 10000.0 if self.kind == "matrix_product" else 100.0
-        return {"seconds": seconds, "work": work, "memory": 7e8}
-
-    def close(self):
-        self.order.append("closed")
+from vae_keras import bench, bench_runs, bench_training, runs
+from vae_keras.bench_training_test import pretended  # noqa: F401, a fixture
 
 
 @pytest.fixture
-def pretended(monkeypatch):
-    monkeypatch.setattr(bench, "Contestant", Pretended)
-    monkeypatch.setattr(Pretended, "order", [])
+def measured(pretended, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
+    runs.models_folder().mkdir()
+    spread = {"speed_up": 0.95, "overhead": 5.04, "evaluation_share": 0.151, "memory": 1.44e9}
+    jobs = pd.DataFrame([{"part": "runs", "images": "digits", "name": "2 jobs", **spread}])
+    elbos = {"elbo": -100.0, "elbo_low": -101.0, "elbo_high": -99.0}
+    precisions = pd.DataFrame([{"part": "precision", "images": "digits", "name": "x", **elbos}])
+    monkeypatch.setattr(bench_runs, "measure_jobs", lambda: jobs)
+    monkeypatch.setattr(bench_runs, "measure_precision", lambda: precisions)
 
 
-def test_ratios_are_to_stock_keras_and_the_share_to_the_matrix_product(pretended, capsys):
-    table = bench.measure_training("28x28x1", rounds=2).set_index("name")
-    assert table["rate"][bench.OURS] == 100.0
-    assert table["ratio"][bench.OURS] == 2.0 and table["ratio"][bench.STOCK] == 1.0
-    assert table["share"][bench.OURS] == 100 * 50 / 10000
-    assert table["share"].notna().sum() == 1
-    missing = table.loc["PyTorch, eager"]
-    assert missing["note"].startswith("not measured") and pd.isna(missing["rate"])
-    assert "PyTorch, eager is left out: No module named 'torch'" in capsys.readouterr().out
+def test_what_is_measured_is_written_and_read(measured, capsys):
+    assert bench.load_results().empty
+    assert bench.main([]) == 0
+    table = bench.load_results()
+    assert list(dict.fromkeys(table["part"])) == list(bench.PARTS)
+    assert (runs.images_folder() / "bench.png").exists()
+    assert "bench.csv" in capsys.readouterr().out
+    text = bench.markdown(table)
+    assert "| vae_keras | 100 | 2.00 (2.00 to 2.00) | 100 | 2.00 (2.00 to 2.00) |" in text
+    assert "| PyTorch, eager | not measured |  | not measured |  |" in text
+    assert "on Test CPU, 2 threads, mixed_bfloat16" in text
+    assert "50% with 28x28x1, 50% with 32x32x3" in text
+    assert "2 jobs finish a sweep of equal runs 0.95 times as fast" in text
+    assert "5.0 s beside training" in text and "15% of a run" in text and "1.4 GB" in text
+    assert "-100.0 (-101.0 to -99.0) in x nats/image" in text
 
 
-def test_contestants_take_turns_and_each_begins_a_round(pretended):
-    declared = {name: {"kind": name} for name in ("ours", "stock_keras", "pipeline")}
-    bench.measure_in_turns(declared, rounds=2)
-    assert Pretended.order[:3] == ["ours", "stock_keras", "pipeline"]
-    assert Pretended.order[3:6] == ["stock_keras", "pipeline", "ours"]
-    assert Pretended.order[6:] == ["closed"] * 3
+def test_a_part_can_be_measured_anew(measured):
+    bench.main(["training"])
+    assert set(bench.load_results()["part"]) == {"training"}
+    bench.main(["runs"])
+    bench.main(["runs"])
+    table = bench.load_results()
+    assert (table["part"] == "runs").sum() == 1 and "training" in set(table["part"])
 
 
-def test_a_contestant_of_ours_that_fails_says_why():
-    with pytest.raises(RuntimeError, match="KeyError: 'chess'"):
-        bench.measure_in_turns({"chess": {"kind": "chess"}}, rounds=1)
+def test_unknown_parts_are_refused(measured, capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["chess"])
+    assert "Valid parts: training, cost, runs, precision" in capsys.readouterr().err
 
 
-def test_costs_have_a_row_for_each_size(pretended):
-    table = bench.measure_costs(rounds=1)
-    assert list(table["name"]) == list(bench.COSTS)
-    assert (table["rate"] == 100.0).all() and (table["memory"] == 7e8).all()
+def test_without_measurements_the_readme_says_so():
+    assert bench.markdown(pd.DataFrame({"part": []})) == "Not measured yet: `make bench`."
 
 
-def test_the_figure_shows_ratios_only(pretended):
-    figure = bench.draw(pd.concat([bench.measure_training(shape, 2) for shape in bench.SHAPES]))
+def test_the_figure_shows_ratios_only(pretended):  # noqa: F811
+    parts = [bench_training.measure_training(shape, 2) for shape in bench_training.SHAPES]
+    figure = bench.draw(pd.concat(parts))
     assert [axes.get_title() for axes in figure.axes] == ["28x28x1 pixels", "32x32x3 pixels"]
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths == [1.0, 2.0]  # stock Keras below ours

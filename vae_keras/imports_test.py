@@ -36,7 +36,9 @@ ARROWS = {
     "comparisons": {"charts", "plotting"},
     "animation": {"charts", "plotting"},
     "explorer": {"plotting"},
-    "bench": {"runs", "plotting"},
+    "bench_training": set(),
+    "bench_runs": {"execution", "runs", "sources", "sweep", "datasets"},
+    "bench": {"bench_training", "bench_runs", "runs", "plotting"},
     "runs": {"parameters"},
     "execution": {"runs"},
     "sweep": {"runs", "datasets", "parameters"},
@@ -47,13 +49,14 @@ ARROWS = {
     "findings": {"claims", "sweep", "runs", "tables"},
     "pages": {"findings", "tables", "runs", "sweep", "datasets", "parameters"},
     "site": {"pages", "findings", "execution", "launch", "sources", "runs", "sweep", "datasets"},
-    "report": {"findings", "tables", "runs", "sweep", "plotting", "comparisons"},
+    "report": {"bench", "findings", "tables", "runs", "sweep", "plotting", "comparisons"},
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources", "latent", "explorer"),
     *("plotting", "charts", "comparisons", "animation"),
     *("runs", "execution", "sweep", "launch"),
-    *("tables", "claims", "references", "findings", "pages", "site", "report", "bench"),
+    *("tables", "claims", "references", "findings", "pages", "site", "report"),
+    *("bench", "bench_runs", "bench_training"),
 )
 
 

@@ -4,7 +4,9 @@ import re
 import sys
 from pathlib import Path
 
-from vae_keras import comparisons, findings, plotting, runs, sweep
+import pandas as pd
+
+from vae_keras import bench, comparisons, findings, plotting, runs, sweep
 from vae_keras.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -12,9 +14,15 @@ MEASURES = ("kl_divergence", "psnr", "active_units", "fd_samples")
 # The columns of the README's tables of sweeps. Losses of different likelihoods are no common scale,
 # and so not among those of `dataset`.
 TABLES = {
-    "latent_dim": ("latent_dim", "elbo", *MEASURES),
-    "beta": ("beta", "elbo", *MEASURES),
-    "dataset": ("likelihood", *MEASURES, "explained_variance", "bits_per_dim"),
+    "latent_dim": (
+        "Over the latent size, with `bce` and beta 1",
+        ("latent_dim", "elbo", *MEASURES),
+    ),
+    "beta": ("Over beta, at latent size 32", ("beta", "elbo", *MEASURES)),
+    "dataset": (
+        "Over the likelihood, at latent size 32 and beta 1",
+        ("likelihood", *MEASURES, "explained_variance", "bits_per_dim"),
+    ),
 }
 # What the measures of a sweep over latent sizes or betas are drawn as.
 CURVES = {
@@ -80,11 +88,11 @@ def render(readme, table):
         table: `pandas.DataFrame` of `runs.load_results`.
 
     Returns:
-        The text with the blocks `findings` and those of `TABLES` made anew.
+        The text with the blocks `findings`, `results` and `bench` made anew.
     """
-    for name, columns in TABLES.items():
-        readme = replace_block(readme, name, _table_block(table, name, columns))
-    return replace_block(readme, "findings", _findings_block(table))
+    readme = replace_block(readme, "findings", _findings_block(table))
+    readme = replace_block(readme, "results", _results_block(table))
+    return replace_block(readme, "bench", _bench_block())
 
 
 def replace_block(text, name, content):
@@ -106,22 +114,43 @@ def replace_block(text, name, content):
     )
 
 
-def _table_block(table, name, columns):
-    declared = sweep.declared_runs(name, "study")
-    rows = runs.select(table, declared)
-    finished = f"{len(rows)} of {len(declared)} runs are finished"
-    if not len(rows):
-        return f"{finished}: `make sweep SWEEP={name} BUDGET=study`."
+def _results_block(table):
+    """The tables of the sweeps, and how long their runs were trained."""
+    parts, shown = [], []
+    for name, (caption, columns) in TABLES.items():
+        declared = sweep.declared_runs(name, "study")
+        rows = runs.select(table, declared)
+        if len(rows) < len(declared):
+            caption += (
+                f" ({len(rows)} of {len(declared)} runs are finished; "
+                f"`make sweep SWEEP={name} BUDGET=study` goes on)"
+            )
+        parts.append(f"{caption}:")
+        if len(rows):
+            parts.append(markdown(rows, columns, across="dataset"))
+            shown.append(rows)
+    if shown:
+        parts.append(_budget(pd.concat(shown)))
+    return "\n\n".join(parts)
+
+
+def _budget(rows):
     seen = rows["images_per_second"] * rows["train_seconds"]
     budgets = "; ".join(
-        f"{dataset}: {seen[group.index].median():,.0f} training images seen by a run, "
-        f"{group['num_test_images'].iloc[0]:,.0f} test images"
+        f"{dataset}: {seen[rows['dataset'] == dataset].median():,.0f} training images seen by a "
+        f"run, {group['num_test_images'].iloc[0]:,.0f} test images"
         for dataset, group in rows.groupby("dataset", sort=False)
     )
     epochs, fraction = rows["epochs"].iloc[0], rows["train_fraction"].iloc[0]
-    sentence = f"{epochs} epochs over {fraction:.0%} of the training images; {budgets}"
-    partial = f"; {finished}" if len(rows) < len(declared) else ""
-    return f"{markdown(rows, columns, across='dataset')}\n\n{sentence}{partial}."
+    return f"{epochs} epochs over {fraction:.0%} of the training images; {budgets}."
+
+
+def _bench_block():
+    figure = runs.images_folder() / "bench.png"
+    text = bench.markdown(bench.load_results())
+    if not figure.exists():
+        return text
+    return f"{text}\n\n![Images per second beside stock Keras](images/{figure.name})"
 
 
 def _findings_block(table):

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -6,7 +7,7 @@ from vae_keras import findings, report, runs, sweep
 
 BLOCKS = "".join(
     f"<!-- begin {name} -->\nold\n<!-- end {name} -->\ntext after {name}\n"
-    for name in ("findings", *report.TABLES)
+    for name in ("findings", "results", "bench")
 )
 
 
@@ -43,16 +44,28 @@ def finish(declared):
 def test_tables_show_the_finished_runs_and_say_how_many_are_missing():
     declared = sweep.declared_runs("latent_dim", "study")
     readme = report.render(BLOCKS, finish(declared[:3]))
-    assert "old" not in readme and "text after latent_dim" in readme
-    assert f"; 3 of {len(declared)} runs are finished." in readme
-    assert "`make sweep SWEEP=dataset BUDGET=study`" in readme
+    assert "old" not in readme and "text after results" in readme
+    assert f"beta 1 (3 of {len(declared)} runs are finished; `make sweep SWEEP=latent_dim" in readme
+    assert "beta 1 (0 of 24 runs are finished; `make sweep SWEEP=dataset BUDGET=study`" in readme
     assert "| 2 | -300.0 | 12.0 | 15.13 | 2 | 40.0 |" in readme
     complete = report.render(readme, finish(declared))
     rows = [line for line in complete.splitlines() if line.startswith("| 2 |")]
     assert len(rows) == 1 and rows[0].count("±") == 10  # both data sets, three seeds each
-    assert "runs are finished" not in complete.split("text after latent_dim")[0].split("begin")[-1]
+    assert "Over the latent size, with `bce` and beta 1:" in complete
     assert "fashion_mnist: 187,000 training images seen by a run, 10,000 test images" in complete
     assert report.render(complete, runs.load_results()) == complete
+
+
+def test_speed_is_shown_once_it_has_been_measured(models):
+    readme = report.render(BLOCKS, finish(sweep.declared_runs("quick")[:1]))
+    assert "Not measured yet: `make bench`." in readme and "bench.png" not in readme
+    quantities = {"rate": 900.0, "ratio": 2.0, "ratio_low": 1.9, "ratio_high": 2.1, "share": 0.4}
+    machine = {"device": "Test CPU", "threads": 2, "precision": "float32"}
+    row = {"part": "training", "images": "28x28x1", "name": "vae_keras", **quantities, **machine}
+    pd.DataFrame([row]).to_csv(models / "bench.csv", index=False)
+    (runs.images_folder() / "bench.png").touch()
+    readme = report.render(readme, runs.load_results())
+    assert "| vae_keras | 900 | 2.00 (1.90 to 2.10) |" in readme and "images/bench.png" in readme
 
 
 def test_findings_have_their_verdict_numbers_and_link():
