@@ -40,10 +40,16 @@ def check_all(table):
     Returns:
         List of `Finding`, one for each claim and data set.
     """
-    return [check(claim, table, dataset) for claim in CLAIMS for dataset in claim.datasets]
+    study = study_of(table)
+    return [check(claim, table, dataset, study) for claim in CLAIMS for dataset in claim.datasets]
 
 
-def check(claim, table, dataset):
+def study_of(table):
+    """Returns the rows of the study's runs."""
+    return runs.select(table, declared_runs("study", "study"))
+
+
+def check(claim, table, dataset, study=None):
     """Checks a claim on one data set.
 
     It holds if along each chain every seed of a term lies below every seed of the next, and does
@@ -54,16 +60,18 @@ def check(claim, table, dataset):
         claim: `Claim`.
         table: `pandas.DataFrame` of `runs.load_results`.
         dataset: name of the data set.
+        study: what `study_of` returns, where it is at hand.
 
     Returns:
         `Finding`.
     """
+    study = study_of(table) if study is None else study
     verdicts = []
     for chain in claim.rising:
         values = [
             seeds_of(table, measure, dataset, claim.base | changes) for measure, changes in chain
         ]
-        chances = [widest_range(table, measure, dataset) for measure, _ in chain]
+        chances = [widest_range(study, measure, dataset) for measure, _ in chain]
         verdicts += [
             compare(low, high, max(pair_chances))
             for low, high, pair_chances in zip(values, values[1:], zip(chances, chances[1:]))
@@ -112,13 +120,17 @@ def seeds_of(table, measure, dataset, changes):
     return rows[measure].dropna().to_numpy() if measure in rows else np.array([])
 
 
-def widest_range(table, measure, dataset):
+def widest_range(study, measure, dataset):
     """Returns how far the seeds of one setting of the study lie apart at the most, in a data set.
+
+    Args:
+        study: what `study_of` returns.
+        measure: name of a column.
+        dataset: name of the data set.
 
     Returns:
         The widest range of a measure over seeds; infinite where no setting has several.
     """
-    study = runs.select(table, declared_runs("study", "study"))
     study = study[study["dataset"] == dataset]
     if measure not in study:
         return np.inf
