@@ -115,8 +115,11 @@ def image_batches(images, labels=None, batch_size=128, shuffle_seed=None):
     positions = tf.data.Dataset.range(len(images))
     if shuffle_seed is not None:
         positions = positions.shuffle(len(images), seed=int(shuffle_seed))
-    batches = positions.batch(int(batch_size)).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    # Without tf.data's autotuning there is no thread of its own to wait for: with it, TensorFlow 2.21
+    # often stood still for up to a minute at the end of an epoch. It has nothing to tune here.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return positions.batch(int(batch_size)).map(gather).prefetch(2).with_options(options)
 
 
 @contextlib.contextmanager
