@@ -3,7 +3,6 @@ import pytest
 
 from vae_keras import bench_worker
 from vae_keras.runtime import tf
-from vae_keras.vae import VAE
 
 OPTIONS = {"image_shape": (8, 8, 3), "batch_size": 4, "num_images": 10}
 
@@ -47,12 +46,3 @@ def test_operations_of_each_kind_are_counted():
     gradients = lambda images: tf.gradients(convolve(images), [images, kernel])  # noqa: E731
     assert count(gradients, (4, 8, 8, 2)) == 3 * forward
     assert count(layer, (4, 8, 8, 2)) == 2 * 4 * (8 * 8) * (3 * 3 * 2 * 5)
-
-
-def test_the_network_in_pytorch_has_the_same_weights():
-    pytest.importorskip("torch")
-    from vae_keras.bench_torch import TorchVAE
-
-    vae = VAE((28, 28, 1), 32)
-    weights = sum(weight.numel() for weight in TorchVAE((28, 28, 1), 32).parameters())
-    assert weights == vae.encoder.count_params() + vae.decoder.count_params()
