@@ -102,7 +102,7 @@ def _sentences(table):
         yield (
             f"{several['name'].capitalize()} finish a sweep of equal runs {several['speed_up']:.2f} "
             f"times as fast for each job as one job on one core; a run takes "
-            f"{several['overhead']:.1f} s beside training and evaluation, which is "
+            f"{several['overhead']:.1f} s beside training and evaluation; evaluation is "
             f"{several['evaluation_share']:.0%} of a run of the budget `study`; a job needs "
             f"{several['memory'] / 1e9:.1f} GB."
         )

@@ -5,11 +5,10 @@ import os
 import tempfile
 import time
 
-import numpy as np
 import pandas as pd
 
-from vae_keras import execution, runs, sources, sweep
-from vae_keras.datasets import DATASETS
+from vae_keras import execution, launch, runs, sweep
+from vae_keras.bench_training import spread
 
 SHORT = {"epochs": 1, "train_fraction": 0.3, "batch_size": 128}
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -26,7 +25,7 @@ def measure_jobs(rounds=2, runs_of_each_core=2):
         `speed_up` against the one job, divided by the number of jobs; `memory` in bytes.
     """
     cores = execution.num_cores()
-    dataset = _obtainable("fashion_mnist")
+    dataset = launch.obtainable("fashion_mnist")
     declared = [
         {**sweep.FIXED, **SHORT, "dataset": dataset, "seed": seed}
         for seed in range(runs_of_each_core * cores)
@@ -46,7 +45,7 @@ def measure_jobs(rounds=2, runs_of_each_core=2):
             quantities["evaluation_share"].append(_evaluation_share(table, seconds, jobs))
             quantities["speed_up"].append(single / seconds / jobs)
         row = {"part": "runs", "images": dataset, "name": f"{jobs} job{'s' * (jobs > 1)}"}
-        row |= _spread(quantities)
+        row |= spread(quantities)
         rows.append(row | {"memory": 1e9 * max(t["peak_memory_gb"].max() for _, t in results)})
     return pd.DataFrame(rows)
 
@@ -60,14 +59,14 @@ def measure_precision(seeds=(0, 1, 2)):
     """
     rows = []
     for name in sweep.GREY_AND_COLOUR:
-        dataset = _obtainable(name)
+        dataset = launch.obtainable(name)
         budget = sweep.BUDGETS["study"] | {"epochs": 1} | sweep.SUBSTITUTES.get(dataset, {})
         declared = [{**sweep.FIXED, **budget, "dataset": dataset, "seed": seed} for seed in seeds]
         for precision in PRECISIONS:
             with _variables(VAE_KERAS_PRECISION=precision):
                 _, table = _time(declared, execution.default_jobs())
             row = {"part": "precision", "images": dataset, "name": precision}
-            row |= {"precision": precision, **_spread({"elbo": table["elbo"]})}
+            row |= {"precision": precision, **spread({"elbo": table["elbo"]})}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -95,22 +94,6 @@ def _evaluation_share(table, seconds, jobs):
     seconds_of_run = seconds * jobs / len(table)
     train, evaluation = table["train_seconds"].mean(), table["evaluation_seconds"].mean()
     return evaluation / (seconds_of_run + (factor - 1) * train)
-
-
-def _spread(quantities):
-    row = {}
-    for name, values in quantities.items():
-        row |= {name: np.median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
-    return row
-
-
-def _obtainable(dataset):
-    """Returns a data set's name, or that of its substitute if it cannot be had."""
-    try:
-        sources.find(dataset)
-    except FileNotFoundError:
-        return DATASETS[dataset]["substitute"]
-    return dataset
 
 
 @contextlib.contextmanager

@@ -174,7 +174,12 @@ def rates_of(measurements):
 def summarize(part, shape, name, precision, memory, quantities):
     """Makes a row: of each quantity the median over rounds, the lowest and the highest."""
     row = {"part": part, "images": shape, "name": name, "precision": precision}
-    for quantity, values in quantities.items():
-        row[quantity] = np.median(values)
-        row[f"{quantity}_low"], row[f"{quantity}_high"] = values.min(), values.max()
-    return row | {"memory": memory}
+    return row | spread(quantities) | {"memory": memory}
+
+
+def spread(quantities):
+    """Returns the median of each quantity under its name, and its range as `_low` and `_high`."""
+    row = {}
+    for name, values in quantities.items():
+        row |= {name: np.median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
+    return row

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 from vae_keras import execution, runs, sources, sweep
+from vae_keras.datasets import DATASETS
 from vae_keras.parameters import PARAMETERS
 
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "active_units"]
@@ -56,6 +57,21 @@ def download(names):
         raise FileNotFoundError(result.stderr.strip() or f"{' '.join(command)} failed")
 
 
+def obtainable(name):
+    """Returns a data set's name, downloaded if need be, or that of its substitute.
+
+    Raises:
+        ValueError: if a file in `$VAE_KERAS_DATA` is damaged.
+    """
+    try:
+        if sources.find(name) == "network":
+            download([name])
+    except FileNotFoundError as error:
+        print(error)
+        return DATASETS[name]["substitute"]
+    return name
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m vae_keras.launch", description=__doc__)
     parser.add_argument("sweep", help=", ".join(sweep.SWEEPS))
@@ -64,14 +80,28 @@ def main(arguments=None):
     parser.add_argument("--data", default="auto", choices=["real", "embedded", "auto"])
     parser.add_argument("--force", action="store_true", help="run finished runs again")
     options = parser.parse_args(arguments)
+    stopped = "stopped; the same command goes on with what is not finished"
+    return exit_status(lambda: _run(options), stopped)
+
+
+def exit_status(command, stopped):
+    """Does what a command is for; ends with one line on errors that are the user's to mend.
+
+    Args:
+        command: function without arguments that returns the exit status.
+        stopped: what is said when the user has stopped it.
+
+    Returns:
+        The exit status, 2 after an error and 130 if it was stopped.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return _run(options)
+        return command()
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on with what is not finished", file=sys.stderr)
+        print(f"\n{stopped}", file=sys.stderr)
         return 130
 
 

@@ -1,14 +1,12 @@
 """The page of the study: the notebooks executed once more, and `site/index.html` before them."""
 
 import ast
-import signal
 import sys
 from functools import partial
 
 import papermill
 
-from vae_keras import execution, findings, launch, pages, runs, sources, sweep
-from vae_keras.datasets import DATASETS
+from vae_keras import execution, findings, launch, pages, runs, sweep
 
 NOTEBOOKS = sweep.NOTEBOOK.parent
 # Looks at the weights of the study; without them it trains models for the purpose.
@@ -16,15 +14,8 @@ NEEDS_WEIGHTS = "06_latent_space"
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        return make(sorted(NOTEBOOKS.glob("*.ipynb")), runs.models_folder().parent / "site")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
+    notebooks, folder = sorted(NOTEBOOKS.glob("*.ipynb")), runs.models_folder().parent / "site"
+    return launch.exit_status(lambda: make(notebooks, folder), "stopped")
 
 
 def make(notebooks, folder):
@@ -81,7 +72,7 @@ def choose_data(notebooks):
             wanted = ast.literal_eval(defaults[parameter]["default"])
             names = [wanted] if isinstance(wanted, str) else wanted
             for name in names:
-                used[name] = used.get(name) or _obtainable(name)
+                used[name] = used.get(name) or launch.obtainable(name)
             found = list(dict.fromkeys(used[name] for name in names))
             sentence = f"Images: {', '.join(found)}."
             if found == names:
@@ -94,17 +85,6 @@ def choose_data(notebooks):
                 parameters[parameter] = found[0]
         chosen[path] = parameters, sentence
     return chosen
-
-
-def _obtainable(name):
-    """Returns a data set's name, or that of its substitute if it cannot be had."""
-    try:
-        if sources.find(name) == "network":
-            launch.download([name])
-    except FileNotFoundError as error:
-        print(error)
-        return DATASETS[name]["substitute"]
-    return name
 
 
 def execute(chosen, folder):

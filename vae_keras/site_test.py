@@ -18,7 +18,7 @@ print("models", os.path.relpath(os.environ["VAE_KERAS_MODELS"], %r))
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(site, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(site.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     (tmp_path / "notebooks").mkdir()
     return tmp_path
 
