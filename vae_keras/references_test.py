@@ -73,7 +73,7 @@ def test_the_table_has_two_decimals_and_leaves_out_what_is_missing():
     assert header.startswith("| id | work | model | measure | images | reference (nats/image) | ")
     run = compared["runs"].iloc[0]
     assert first.endswith(f" | {RUNNING} | 132.39 | 130.00 |  | -2.39 | {run} |")
-    assert "| residual, latent size 2, 60 epochs | total |" in first
+    assert "| residual, latent size 2, 15 epochs | total |" in first
 
 
 def test_every_reference_is_repeated_by_a_declared_run():
