@@ -1,6 +1,7 @@
 """Measures of a trained VAE on held-out images: the columns of the table."""
 
 import numpy as np
+import tensorflow as tf
 from sklearn.mixture import GaussianMixture
 
 from vae_keras.codes import nll, probe_accuracy
@@ -113,18 +114,22 @@ def evaluate_samples(vae, extractor, validation, train, num_samples=NUM_SAMPLES)
     given = np.resize(labels, num_samples)
     codes, _ = encode(vae, *(array[:NUM_CODES] for array in train))
     mixture = GaussianMixture(NUM_COMPONENTS, random_state=0).fit(codes)
+    # Of float32 codes the covariances are not quite symmetric, of which NumPy warns.
+    mixture.covariances_ = (mixture.covariances_ + mixture.covariances_.swapaxes(1, 2)) / 2
     mixed = np.random.default_rng(0).permutation(mixture.sample(num_samples)[0])
     prior = vae.sampler((np.zeros_like(mixed, "float32"), np.zeros_like(mixed, "float32")))
-    generated = {
-        "fd_samples": decode(vae, np.asarray(prior), given),
-        "fd_reconstructions": reconstruct(vae, images, labels),
-        "fd_gmm": decode(vae, mixed.astype("float32"), given),
+
+    def distance(pictures):
+        return frechet_distance(extract(extractor, pictures), reference)
+
+    # One after the other, so that there is memory for the pictures of one kind at a time.
+    return {
+        "fd_samples": distance(decode(vae, np.asarray(prior), given)),
+        "fd_reconstructions": distance(reconstruct(vae, images, labels)),
+        "fd_gmm": distance(decode(vae, mixed.astype("float32"), given)),
+        "num_fd_images": len(images),
+        "num_fd_samples": num_samples,
     }
-    distances = {
-        name: frechet_distance(extract(extractor, pictures), reference)
-        for name, pictures in generated.items()
-    }
-    return {**distances, "num_fd_images": len(images), "num_fd_samples": num_samples}
 
 
 def elbo_terms(vae, images, labels=None):
@@ -168,6 +173,8 @@ def reconstruct(vae, images, labels=None):
 
 
 def _in_batches(function, inputs, labels):
+    if len(inputs) > BATCH_SIZE:  # tracing it pays
+        function = tf.function(function, reduce_retracing=True)
     batches = []
     for start in range(0, len(inputs), BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)

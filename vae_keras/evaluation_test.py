@@ -109,3 +109,16 @@ def test_batches_make_no_difference(vae):
     for part, whole in zip(evaluation.encode(vae, IMAGES), vae.encode(IMAGES)):
         assert part.shape == (600, 3)
         np.testing.assert_allclose(part, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_correlated_codes_are_sampled_without_a_warning():
+    vae = VAE(SHAPE, 8, architecture="mlp")
+    kernel = vae.encoder.get_layer("z_mean").kernel
+    kernel.assign(10 * kernel)
+    brightness = np.linspace(0.1, 1, len(IMAGES)).reshape(-1, 1, 1, 1)
+    images = (IMAGES * brightness).astype("uint8")
+    extractor = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(4)])
+    distances = evaluation.evaluate_samples(
+        vae, extractor, (images[:200], LABELS[:200]), (images, LABELS), 300
+    )
+    assert np.isfinite(distances["fd_gmm"])

@@ -87,7 +87,8 @@ def extract(extractor, images):
         `(num_images, num_features)`, float32.
     """
     if images.dtype != np.uint8:
-        images = np.round(255 * images).astype("uint8")
+        levels = 255 * images
+        images = np.rint(levels, out=levels).astype("uint8")
     return extractor.predict(images, batch_size=BATCH_SIZE, verbose=0)
 
 
