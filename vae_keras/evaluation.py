@@ -113,9 +113,8 @@ def evaluate_samples(vae, extractor, validation, train, num_samples=NUM_SAMPLES)
     reference = extract(extractor, images)
     given = np.resize(labels, num_samples)
     codes, _ = encode(vae, *(array[:NUM_CODES] for array in train))
-    mixture = GaussianMixture(NUM_COMPONENTS, random_state=0).fit(codes)
-    # Of float32 codes the covariances are not quite symmetric, of which NumPy warns.
-    mixture.covariances_ = (mixture.covariances_ + mixture.covariances_.swapaxes(1, 2)) / 2
+    # In float32 the weights can add up to more than 1, and covariances be not quite symmetric.
+    mixture = GaussianMixture(NUM_COMPONENTS, random_state=0).fit(codes.astype("float64"))
     mixed = np.random.default_rng(0).permutation(mixture.sample(num_samples)[0])
     prior = vae.sampler((np.zeros_like(mixed, "float32"), np.zeros_like(mixed, "float32")))
 
