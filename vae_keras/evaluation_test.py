@@ -117,7 +117,9 @@ def test_correlated_codes_give_a_mixture_that_can_be_drawn_from():
     kernel.assign(10 * kernel)
     brightness = np.linspace(0.1, 1, len(IMAGES)).reshape(-1, 1, 1, 1)
     images = (IMAGES * brightness).astype("uint8")
-    extractor = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(4)])
+    extractor = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
     distances = evaluation.evaluate_samples(
         vae, extractor, (images[:200], LABELS[:200]), (images, LABELS), 300
     )

@@ -49,7 +49,10 @@ ARROWS = {
     "findings": {"claims", "sweep", "runs", "tables"},
     "pages": {"findings", "tables", "runs", "sweep", "datasets", "parameters"},
     "site": {"pages", "findings", "execution", "launch", "runs", "sweep"},
-    "report": {"bench", "findings", "tables", "runs", "sweep", "plotting", "comparisons"},
+    "report": {
+        *("bench", "findings", "references", "tables", "runs", "sweep", "plotting"),
+        "comparisons",
+    },
 }
 WITHOUT_TENSORFLOW = (
     *("datasets", "parameters", "sources", "latent", "explorer"),

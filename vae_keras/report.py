@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vae_keras import bench, comparisons, findings, plotting, runs, sweep
+from vae_keras import bench, comparisons, findings, plotting, references, runs, sweep
 from vae_keras.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +24,7 @@ TABLES = {
         ("likelihood", *MEASURES, "explained_variance", "bits_per_dim"),
     ),
 }
+REPRODUCTIONS = "reproductions.md"
 # What the measures of a sweep over latent sizes or betas are drawn as.
 CURVES = {
     "reconstruction_loss": "reconstruction loss\n(nats/image)",
@@ -36,7 +37,8 @@ def main():
     """Writes everything that is made from the run folders, and prints the paths."""
     runs.write_results()
     table = runs.load_results()  # as rounded as whoever reads it later finds it
-    written = [runs.models_folder() / runs.RESULTS]
+    written = [runs.models_folder() / name for name in (runs.RESULTS, REPRODUCTIONS)]
+    written[1].write_text(reproductions(table), encoding="utf-8")
     for substitute in (False, True):
         rows = runs.select(table, sweep.declared_runs("quick", substitute=substitute))
         if len(rows):
@@ -93,6 +95,19 @@ def render(readme, table):
     readme = replace_block(readme, "findings", _findings_block(table))
     readme = replace_block(readme, "results", _results_block(table))
     return replace_block(readme, "bench", _bench_block())
+
+
+def reproductions(table):
+    """Renders what was obtained against what others published, as a page in Markdown.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+    """
+    return (
+        "# Obtained against reference\n\nMade by `make report` from the runs' records; "
+        "[07_reproductions](../notebooks/07_reproductions.ipynb) says what the columns mean.\n\n"
+        f"{references.markdown(references.compare(table))}\n"
+    )
 
 
 def replace_block(text, name, content):

@@ -117,3 +117,5 @@ def test_the_readme_is_what_the_committed_table_gives(monkeypatch):
     readme = (report.ROOT / "README.md").read_text(encoding="utf-8")
     assert report.render(readme, runs.load_results()) == readme
     assert len(readme.splitlines()) < 150
+    compared = (runs.models_folder() / report.REPRODUCTIONS).read_text(encoding="utf-8")
+    assert report.reproductions(runs.load_results()) == compared
