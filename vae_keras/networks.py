@@ -12,7 +12,15 @@ from vae_keras.parameters import check
 WIDE = ((128, 7), (256, 7), (512, 5))  # channels and kernels
 
 
-def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=None, hidden_units=0):
+def build_encoder(
+    architecture,
+    image_shape,
+    latent_dim,
+    num_classes=0,
+    dtype=None,
+    hidden_units=0,
+    encoder_shift=0,
+):
     """Builds the network from an image to the parameters of its posterior.
 
     Args:
@@ -28,6 +36,8 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         dtype: dtype policy of the hidden layers; by default the global one.
         hidden_units: units of the dense layer before the posterior's, in place of those named
             above; 0 leaves them. "wide" has no such layer.
+        encoder_shift: pixels by which each image is moved at random in training, at most, both
+            ways up and down and to the sides; its edges are repeated.
 
     Returns:
         A `keras.Model` from images in [0, 1], `(batch_size, height, width, channels)` (or the pair
@@ -38,8 +48,9 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         ValueError: if the architecture is unknown, the image size is not divisible by 4, or
             another argument is out of its range.
     """
-    _check(architecture, image_shape, latent_dim, num_classes, hidden_units)
+    _check(architecture, image_shape, latent_dim, num_classes, hidden_units, encoder_shift)
     images = keras.Input(image_shape, name="images")
+    moved = _moved(images, encoder_shift)
     bodies = {
         "mlp": _mlp_encoder,
         "deep_mlp": _deep_mlp_encoder,
@@ -47,7 +58,7 @@ def build_encoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         "small": _small_encoder,
     }
     labels = _label_input(num_classes)
-    hidden = bodies.get(architecture, _convolutional_encoder)(images, labels, dtype, hidden_units)
+    hidden = bodies.get(architecture, _convolutional_encoder)(moved, labels, dtype, hidden_units)
     posterior = [
         layers.Dense(latent_dim, dtype="float32", name=name)(hidden)
         for name in ("z_mean", "z_log_var")
@@ -93,6 +104,17 @@ def build_decoder(architecture, image_shape, latent_dim, num_classes=0, dtype=No
         residual = architecture == "residual"
         logits = _convolutional_decoder(hidden, image_shape, dtype, 128, (32, 16), residual)
     return keras.Model([codes, *labels] if labels else codes, logits, name="decoder")
+
+
+def _moved(images, pixels):
+    if not pixels:
+        return images
+    # Half a pixel more, so that after rounding all shifts are as likely.
+    shares = [(pixels + 0.5) / size for size in images.shape[1:3]]
+    move = layers.RandomTranslation(
+        *shares, fill_mode="nearest", interpolation="nearest", dtype="float32", name="moved"
+    )
+    return move(images)
 
 
 def _convolutional_encoder(images, labels, dtype, hidden_units):
@@ -176,8 +198,9 @@ def _label_input(num_classes):
     return [keras.Input((num_classes,), name="labels")] if num_classes else []
 
 
-def _check(architecture, image_shape, latent_dim, num_classes, hidden_units=0):
+def _check(architecture, image_shape, latent_dim, num_classes, hidden_units=0, encoder_shift=0):
     check(architecture=architecture, latent_dim=latent_dim, hidden_units=hidden_units)
+    check(encoder_shift=encoder_shift)
     if len(image_shape) != 3 or any(size < 1 for size in image_shape):
         raise ValueError(
             f"`image_shape` must be (height, width, channels). Received: {tuple(image_shape)}"
@@ -196,6 +219,11 @@ def _check(architecture, image_shape, latent_dim, num_classes, hidden_units=0):
         raise ValueError(
             "`hidden_units` must be 0 for the architecture 'wide', which has no dense layer to "
             f"resize. Received: {hidden_units}"
+        )
+    if encoder_shift >= min(image_shape[:2]):
+        raise ValueError(
+            f"`encoder_shift` must be less than the images' height and width, {image_shape[:2]}. "
+            f"Received: {encoder_shift}"
         )
     if num_classes < 0:
         raise ValueError(f"`num_classes` must be at least 0. Received: {num_classes}")

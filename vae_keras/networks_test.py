@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -81,6 +82,22 @@ def test_hidden_units_replace_those_of_the_architecture():
         assert large - small == (1024 - usual) * (inputs + 1 + 2 * 2)
     with pytest.raises(ValueError, match="`hidden_units` must be 0 for the architecture 'wide'"):
         build_encoder("wide", (28, 28, 1), 2, hidden_units=10)
+
+
+def test_the_encoder_is_given_moved_images_in_training_only():
+    keras.utils.set_random_seed(0)
+    encoder = build_encoder("mlp", (8, 8, 1), 2, encoder_shift=2)
+    moved = keras.Model(encoder.input, encoder.get_layer("moved").output)
+    images = np.zeros((500, 8, 8, 1), "float32")
+    images[:, 3, 4] = 1.0
+    np.testing.assert_array_equal(moved(images, training=False), images)
+    positions = np.argwhere(np.asarray(moved(images, training=True)).reshape(500, 8, 8))[:, 1:]
+    shifts, counts = np.unique(positions - (3, 4), axis=0, return_counts=True)
+    assert len(positions) == 500
+    np.testing.assert_array_equal(shifts, [(y, x) for y in range(-2, 3) for x in range(-2, 3)])
+    assert counts.min() > 6  # 20 each on the average
+    with pytest.raises(ValueError, match="`encoder_shift` must be less than the images' height"):
+        build_encoder("mlp", (8, 8, 1), 2, encoder_shift=8)
 
 
 def test_mlp_is_that_of_the_published_example():

@@ -18,6 +18,7 @@ RANGES = {
     "kl_cycles": (1, int, True),
     "free_bits": (0, float, True),
     "hidden_units": (0, int, True),
+    "encoder_shift": (0, int, True),
     "refine_steps": (0, int, True),
     "epochs": (1, int, True),
     "batch_size": (1, int, True),
@@ -31,7 +32,7 @@ PARAMETERS = (
     *("dataset", "latent_dim", "beta", "likelihood", "architecture", "conditional"),
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
     *("train_fraction", "seed", "evaluation_fraction", "hidden_units"),
-    *("cosine_decay", "refine_steps"),
+    *("cosine_decay", "encoder_shift", "refine_steps"),
 )
 # Parameters that came after the first runs were recorded. Records without them have these values,
 # and a run that has them keeps the name it would have without.
@@ -39,6 +40,7 @@ LATER = {
     "evaluation_fraction": 1.0,
     "hidden_units": 0,
     "cosine_decay": False,
+    "encoder_shift": 0,
     "refine_steps": 0,
 }
 

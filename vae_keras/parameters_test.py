@@ -21,6 +21,7 @@ VALID = dict(
     evaluation_fraction=1.0,
     hidden_units=0,
     cosine_decay=False,
+    encoder_shift=0,
     refine_steps=0,
 )
 

@@ -19,11 +19,11 @@ def test_name_depends_on_every_parameter_and_not_on_its_spelling():
     others = dict(
         dataset="cifar10", latent_dim=3, beta=1.5, likelihood="mse", architecture="plain",
         conditional=True, warmup_epochs=0.5, kl_cycles=2, free_bits=0.1, epochs=2, batch_size=64,
-        learning_rate=2e-3, train_fraction=0.5, seed=1, evaluation_fraction=0.5, hidden_units=7, cosine_decay=True, refine_steps=3,
+        learning_rate=2e-3, train_fraction=0.5, seed=1, evaluation_fraction=0.5, hidden_units=7, cosine_decay=True, encoder_shift=1, refine_steps=3,
     )  # fmt: skip
     changed = [{**VALID, name: value} for name, value in others.items() if name != "kl_cycles"]
     changed.append({**VALID, "epochs": 4, "warmup_epochs": 1, "kl_cycles": 2})
-    assert len({runs.run_name(parameters) for parameters in [VALID, *changed]}) == 19
+    assert len({runs.run_name(parameters) for parameters in [VALID, *changed]}) == 20
     assert runs.run_name(VALID) == runs.run_name(
         {**dict(reversed(VALID.items())), "beta": 1, "latent_dim": np.int64(2), "train_fraction": 1}
     )

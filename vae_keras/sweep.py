@@ -124,7 +124,7 @@ SWEEPS = {
     "s3_gap": [
         S3_FLAT,
         S3_DEEP,
-        S3_DEEP | {"cosine_decay": [True], "epochs": [15, 60]},
+        S3_DEEP | {"cosine_decay": [True], "encoder_shift": [0, 1], "epochs": [15, 60]},
     ],
     "s3_svhn": [
         {"dataset": ["svhn"], "latent_dim": [2, 16, 100, 200], "epochs": [15], **WHOLE},

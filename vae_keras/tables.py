@@ -13,6 +13,7 @@ COLUMNS = {
     "kl_cycles": "cycles",
     "epochs": "epochs",
     "cosine_decay": "cosine decay",
+    "encoder_shift": "shift (pixels)",
     "latent_dim": "latent size",
     "beta": "beta",
     "elbo": "ELBO (nats/image)",

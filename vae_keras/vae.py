@@ -50,6 +50,8 @@ class VAE(keras.Model):
         free_bits: nats of KL divergence per latent dimension that cost nothing.
         num_classes: if above 0, the model is conditional on a label in `[0, num_classes)`.
         hidden_units: units of the encoder's dense layer; 0 for those of the architecture.
+        encoder_shift: pixels by which the images that the encoder is given in training are moved at
+            random, at most; those of the loss stay where they are.
         encoder: a `keras.Model` in place of the architecture's encoder.
         decoder: a `keras.Model` in place of the architecture's decoder.
         **kwargs: `name` and `dtype`, the dtype policy of the hidden layers.
@@ -73,6 +75,7 @@ class VAE(keras.Model):
         free_bits=0.0,
         num_classes=0,
         hidden_units=0,
+        encoder_shift=0,
         encoder=None,
         decoder=None,
         **kwargs,
@@ -88,9 +91,12 @@ class VAE(keras.Model):
         self.free_bits = free_bits
         self.num_classes = num_classes
         self.hidden_units = hidden_units
+        self.encoder_shift = encoder_shift
         self._own_networks = {"encoder": encoder is not None, "decoder": decoder is not None}
         network = (architecture, self.image_shape, latent_dim, num_classes, self.dtype_policy)
-        self.encoder = encoder if encoder is not None else build_encoder(*network, hidden_units)
+        if encoder is None:
+            encoder = build_encoder(*network, hidden_units, encoder_shift)
+        self.encoder = encoder
         self.decoder = decoder if decoder is not None else build_decoder(*network)
         self._check_networks()
         self.sampler = Sampler(dtype="float32", name="z")
@@ -110,17 +116,19 @@ class VAE(keras.Model):
         ]
         self.built = True
 
-    def encode(self, images, labels=None):
+    def encode(self, images, labels=None, training=False):
         """Maps images to the parameters of their posteriors.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
             labels: integers, `(batch_size,)`; of a conditional model only.
+            training: whether layers that differ in training, such as dropout, do as in training.
 
         Returns:
             Pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`.
         """
-        z_mean, z_log_var = self.encoder(self._with_labels(_to_unit_range(images), labels))
+        inputs = self._with_labels(_to_unit_range(images), labels)
+        z_mean, z_log_var = self.encoder(inputs, training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
 
     def decode(self, z, labels=None):
@@ -164,18 +172,19 @@ class VAE(keras.Model):
         """Reconstructs images, or pairs of images and labels, from the posteriors' means."""
         return self.reconstruct(*keras.utils.unpack_x_y_sample_weight(inputs)[:2])
 
-    def reconstruction_loss(self, images, z, labels=None):
+    def reconstruction_loss(self, images, z, labels=None, training=False):
         """Computes the negative log-likelihood of images, given their latent codes.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
             z: latent codes, `(batch_size, latent_dim)`.
             labels: integers, `(batch_size,)`; of a conditional model only.
+            training: as for `encode`.
 
         Returns:
             Nats per image, `(batch_size,)`, summed over pixels and channels.
         """
-        logits = self._logits(z, labels)
+        logits = self._logits(z, labels, training)
         scale = () if self.log_scale is None else (self.log_scale,)
         return LIKELIHOODS[self.likelihood](_to_unit_range(images), logits, *scale)
 
@@ -185,7 +194,7 @@ class VAE(keras.Model):
 
     def train_step(self, data):
         with tf.GradientTape() as tape:
-            terms = self._terms(data)
+            terms = self._terms(data, training=True)
             loss = ops.mean(terms["loss"])
             # Keras adds up the gradients of all replicas.
             loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
@@ -212,6 +221,7 @@ class VAE(keras.Model):
             "free_bits": self.free_bits,
             "num_classes": self.num_classes,
             "hidden_units": self.hidden_units,
+            "encoder_shift": self.encoder_shift,
         }
 
     @classmethod
@@ -220,11 +230,12 @@ class VAE(keras.Model):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
 
-    def _terms(self, data):
+    def _terms(self, data, training=False):
         """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        posterior = self.encode(images, labels)
-        reconstruction_loss = self.reconstruction_loss(images, self.sampler(posterior), labels)
+        posterior = self.encode(images, labels, training)
+        z = self.sampler(posterior)
+        reconstruction_loss = self.reconstruction_loss(images, z, labels, training)
         kl = kl_divergence(*posterior)
         rate = free_bits_divergence(*posterior, self.free_bits) if self.free_bits else kl
         return {
@@ -238,8 +249,8 @@ class VAE(keras.Model):
             tracker.update_state(terms[tracker.name])
         return self.get_metrics_result()
 
-    def _logits(self, z, labels):
-        return ops.cast(self.decoder(self._with_labels(z, labels)), "float32")
+    def _logits(self, z, labels, training=False):
+        return ops.cast(self.decoder(self._with_labels(z, labels), training=training), "float32")
 
     def _with_labels(self, inputs, labels):
         if not self.num_classes:

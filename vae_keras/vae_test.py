@@ -137,6 +137,7 @@ def test_free_bits_change_the_loss_but_not_the_terms():
         {"beta": 4.0, "likelihood": "mse", "architecture": "residual", "free_bits": 0.5},
         {"architecture": "mlp", "num_classes": 3},
         {"architecture": "plain", "dtype": "mixed_bfloat16", "hidden_units": 20},
+        {"architecture": "mlp", "encoder_shift": 1},
     ],
 )
 @pytest.mark.parametrize("later_policy", ["float32", "mixed_bfloat16"])
@@ -179,6 +180,40 @@ def test_own_networks_train_and_load(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.reconstruct(IMAGES), vae.reconstruct(IMAGES))
     assert loaded.count_params() == vae.count_params() == 2 * 130 + 192 + 1  # kl_weight
+
+
+def test_own_networks_are_told_when_they_are_trained():
+    told = []
+
+    @keras.saving.register_keras_serializable()
+    class Listener(keras.layers.Layer):
+        def call(self, inputs, training=None):
+            told.append(training)
+            return inputs
+
+    networks = {
+        name: keras.Sequential([Listener(), network]) if name == "decoder" else network
+        for name, network in own_networks().items()
+    }
+    networks["decoder"].build((None, 2))
+    vae = small_vae(**networks)
+    vae.run_eagerly = True
+    for train, expected in ((vae.train_on_batch, True), (vae.test_on_batch, False)):
+        told.clear()
+        train(IMAGES)
+        assert told == [expected]
+    told.clear()
+    vae.decode(np.zeros((1, 2), "float32"))
+    assert told == [False]
+
+
+def test_only_the_encoder_is_given_moved_images():
+    vae = small_vae(architecture="mlp", encoder_shift=2)
+    terms = [vae._terms(IMAGES, training=training) for training in (False, True)]
+    assert not np.allclose(terms[0]["kl_divergence"], terms[1]["kl_divergence"])
+    z = np.zeros((40, 2), "float32")
+    losses = [vae.reconstruction_loss(IMAGES, z, training=training) for training in (False, True)]
+    np.testing.assert_array_equal(*losses)
 
 
 def test_own_networks_of_other_shapes_are_refused():
