@@ -123,9 +123,9 @@ SWEEPS = {
     # What narrows the gap between training and test images at two latent dimensions.
     "s3_gap": [
         S3_FLAT,
-        S3_DEEP | {"cosine_decay": [True], "epochs": [60], "refine_steps": [100]},
         S3_DEEP,
         S3_DEEP | {"cosine_decay": [True], "encoder_shift": [0, 1]},
+        S3_DEEP | {"cosine_decay": [True], "epochs": [60], "refine_steps": [100]},
     ],
     "s3_svhn": [
         {"dataset": ["svhn"], "latent_dim": [2, 16, 100, 200], "epochs": [15], **WHOLE},
