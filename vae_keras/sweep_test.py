@@ -47,7 +47,7 @@ def test_study_is_all_its_sweeps_the_first_seed_first():
 
 
 def test_grids_override_the_budget_and_what_is_fixed():
-    (run,) = sweep.declared_runs("pytorch_example", "full")
+    run, *_ = sweep.declared_runs("pytorch_example", "full")
     assert (run["epochs"], run["architecture"], run["latent_dim"]) == (10, "mlp", 20)
     assert run["learning_rate"] == sweep.FIXED["learning_rate"]
 
