@@ -14,6 +14,7 @@ COLUMNS = {
     "epochs": "epochs",
     "cosine_decay": "cosine decay",
     "encoder_shift": "shift (pixels)",
+    "hidden_units": "hidden units",
     "latent_dim": "latent size",
     "beta": "beta",
     "elbo": "ELBO (nats/image)",
@@ -24,6 +25,7 @@ COLUMNS = {
     "excess": "excess (nats/image)",
     "nll": "NLL (nats/image)",
     "bits_per_dim": "bits/dim",
+    "mse": "MSE (1/pixel)",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "explained_variance": "explained variance",
@@ -36,6 +38,7 @@ COLUMNS = {
     "fid": "FID",
 }
 DECIMALS = {
+    "mse": 4,
     "psnr": 2,
     "ssim": 3,
     "explained_variance": 3,
@@ -67,20 +70,25 @@ def format_spread(column, values):
     return f"{text} ± {format_value(column, (values.max() - values.min()) / 2)}"
 
 
-def markdown(rows, columns=None, across=None):
+def markdown(rows, columns, across=None):
     """Renders runs as a table, seeds together.
 
     Args:
         rows: `pandas.DataFrame` of `runs.select`.
-        columns: names of the columns; all of `COLUMNS` by default. Those without a value are left
-            out, and parameters that do not vary, but for the data set.
+        columns: names of the columns, of `COLUMNS`. Those without a value are left out, and
+            parameters that do not vary, but for the data set.
         across: a parameter whose values share a row, each with measures of its own, or `None`; the
             rows are then those of the parameters among the columns.
 
     Returns:
         Markdown: a row for each setting of the parameters, in the order of the rows.
+
+    Raises:
+        KeyError: if a column has no heading.
     """
-    columns = COLUMNS if columns is None else columns
+    headings = {column: COLUMNS[column] for column in columns}
+    if rows.empty:
+        return "No run is finished."
     shown = [
         column
         for column in columns
@@ -92,7 +100,7 @@ def markdown(rows, columns=None, across=None):
         keys = [column for column in columns if column in PARAMETERS and column != across]
         return _markdown_across(rows, keys, [c for c in shown if c not in PARAMETERS], across)
     settings = [name for name in PARAMETERS if name != "seed"]
-    lines = ["| " + " | ".join(COLUMNS[column] for column in shown) + " |"]
+    lines = ["| " + " | ".join(headings[column] for column in shown) + " |"]
     lines.append("|" + "|".join("---" if c in PARAMETERS else "---:" for c in shown) + "|")
     for _, seeds in rows.groupby(settings, sort=False):
         cells = (

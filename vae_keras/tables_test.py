@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from vae_keras import tables
 from vae_keras.parameters_test import VALID
@@ -29,7 +30,7 @@ def test_spread_is_half_the_range_over_seeds():
 
 def test_seeds_share_a_row_and_columns_that_say_nothing_are_left_out():
     table = rows(latent_dim=[2, 8, 2], seed=[0, 0, 1], elbo=[-3.0, -1.0, -5.0], nll=[np.nan] * 3)
-    assert tables.markdown(table).splitlines() == [
+    assert tables.markdown(table, tables.COLUMNS).splitlines() == [
         "| data set | latent size | ELBO (nats/image) |",
         "|---|---|---:|",
         f"| {VALID['dataset']} | 2 | -4.0 ± 1.0 |",
@@ -43,6 +44,13 @@ def test_columns_can_be_chosen():
         "| 2 | 1.00 |",
         "| 8 | 2.00 |",
     ]
+
+
+def test_a_column_needs_a_heading_whether_or_not_there_are_rows():
+    for table in (rows(elbo=[-3.0]), rows(elbo=[])):
+        with pytest.raises(KeyError, match="elbos"):
+            tables.markdown(table, ("latent_dim", "elbos"))
+    assert tables.markdown(rows(elbo=[]), ("latent_dim", "elbo")) == "No run is finished."
 
 
 def test_data_sets_can_share_a_row():
