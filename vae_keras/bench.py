@@ -100,7 +100,8 @@ def _sentences(table):
     if len(jobs):
         several = jobs.iloc[-1]
         yield (
-            f"{several['name'].capitalize()} finish a sweep of equal runs {several['speed_up']:.2f} "
+            f"{several['name'].capitalize()} finish a sweep of equal runs "
+            f"({several['images']}, `{bench_runs.SHORT['likelihood']}`) {several['speed_up']:.2f} "
             f"times as fast for each job as one job on one core; a run takes "
             f"{several['overhead']:.1f} s beside training and evaluation; evaluation is "
             f"{several['evaluation_share']:.0%} of a run of the budget `study`; a job needs "

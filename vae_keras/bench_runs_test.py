@@ -57,6 +57,7 @@ def test_precisions_have_a_spread_over_seeds(monkeypatch):
     assert list(table["precision"][:2]) == ["float32", "mixed_bfloat16"]
     assert table["elbo"].tolist() == [-100.0, -99.0] * 2
     assert (table["elbo_high"] - table["elbo_low"]).tolist() == [2.0] * 4
+    assert table["memory"].tolist() == [1.2e9] * 4
     assert "VAE_KERAS_PRECISION" not in os.environ
 
 
