@@ -13,6 +13,7 @@ COLUMNS = {
     "kl_cycles": "cycles",
     "epochs": "epochs",
     "cosine_decay": "cosine decay",
+    "learning_rate": "learning rate",
     "encoder_shift": "shift (pixels)",
     "hidden_units": "hidden units",
     "latent_dim": "latent size",
