@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vae_keras.sweep import GREY_AND_COLOUR, S0_RESIDUAL, S0_WIDE
+from vae_keras.sweep import GREY_AND_COLOUR, S0_RATE, S0_RESIDUAL, S0_WIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +167,8 @@ CLAIMS = [
         "05_datasets_and_losses",
         [_rising("fd_samples", "conditional", True, False)],
     ),
-    *_observations_of_s0("their network on a share of the images", S0_WIDE),
+    *_observations_of_s0(
+        f"their network on a share of the images, at a learning rate of {S0_RATE:g}", S0_WIDE
+    ),
     *_observations_of_s0("ours on all images", S0_RESIDUAL),
 ]
