@@ -34,7 +34,11 @@ CURVES = {
 
 
 def main():
-    """Writes everything that is made from the run folders, and prints the paths."""
+    """Writes everything that is made from the run folders, and prints the paths.
+
+    The README tells of the checkout's own runs only: it stays as it is where `$VAE_KERAS_MODELS`
+    names another folder.
+    """
     runs.write_results()
     table = runs.load_results()  # as rounded as whoever reads it later finds it
     written = [runs.models_folder() / name for name in (runs.RESULTS, REPRODUCTIONS)]
@@ -43,12 +47,13 @@ def main():
         rows = runs.select(table, sweep.declared_runs("quick", substitute=substitute))
         if len(rows):
             written += draw(rows, runs.images_folder())
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    rendered = render(text, table)
-    if rendered != text:
-        readme.write_text(rendered, encoding="utf-8")
-        written.append(readme)
+    if runs.models_folder() == ROOT / "models":
+        readme = ROOT / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        rendered = render(text, table)
+        if rendered != text:
+            readme.write_text(rendered, encoding="utf-8")
+            written.append(readme)
     print("written:", *written, sep="\n  ")
     return 0
 

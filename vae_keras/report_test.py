@@ -68,6 +68,20 @@ def test_speed_is_shown_once_it_has_been_measured(models):
     assert "| vae_keras | 900 | 2.00 (1.90 to 2.10) |" in readme and "images/bench.png" in readme
 
 
+def test_the_readme_tells_of_the_runs_beside_it_only(models, monkeypatch, capsys):
+    monkeypatch.setattr(report, "ROOT", models.parent)
+    readme = models.parent / "README.md"
+    readme.write_text(BLOCKS)
+    finish(sweep.declared_runs("quick")[:1])
+    elsewhere = models.parent / "elsewhere" / "models"
+    elsewhere.mkdir(parents=True)
+    for folder, rendered in ((elsewhere, False), (models, True)):
+        monkeypatch.setenv("VAE_KERAS_MODELS", str(folder))
+        assert report.main() == 0
+        assert (readme.read_text() != BLOCKS) is rendered
+        assert (str(readme) in capsys.readouterr().out) is rendered
+
+
 def test_findings_have_their_verdict_numbers_and_link():
     table = finish(sweep.declared_runs("latent_dim", "study"))
     readme = report.render(BLOCKS, table)

@@ -101,9 +101,7 @@ SWEEPS = {
     # how long it trained, so do these.
     "s0": [
         S0_GRID | S0_WIDE,
-        S0_GRID
-        | S0_WIDE
-        | {"learning_rate": [S0_THEIR_RATE], "beta": [1.0], "latent_dim": [1, 2]},
+        S0_GRID | S0_WIDE | {"learning_rate": [S0_THEIR_RATE], "beta": [1.0], "latent_dim": [1, 2]},
         S0_GRID | S0_RESIDUAL,
     ],
     "s1": [
