@@ -170,7 +170,7 @@ def epoch_curves(histories, measures, title=None):
                 panel.plot(epochs, history[f"val_{measure}"], "o--", color=color)
         panel.set(xlabel="epoch", ylabel=label)
         panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    axes.flat[0].legend()
+    axes.flat[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(title or "")
     return figure
 
