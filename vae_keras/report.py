@@ -110,7 +110,8 @@ def reproductions(table):
     """
     return (
         "# Obtained against reference\n\nMade by `make report` from the runs' records; "
-        "[07_reproductions](../notebooks/07_reproductions.ipynb) says what the columns mean.\n\n"
+        "[07_reproductions](../notebooks/07_reproductions.ipynb) says what the columns mean. "
+        f"{references.SOURCES}\n\n"
         f"{references.markdown(references.compare(table))}\n"
     )
 
