@@ -75,6 +75,8 @@ def test_the_readme_tells_of_the_runs_beside_it_only(models, monkeypatch, capsys
     finish(sweep.declared_runs("quick")[:1])
     elsewhere = models.parent / "elsewhere" / "models"
     elsewhere.mkdir(parents=True)
+    models.rename(models.parent / "disk")
+    models.symlink_to(models.parent / "disk", target_is_directory=True)
     for folder, rendered in ((elsewhere, False), (models, True)):
         monkeypatch.setenv("VAE_KERAS_MODELS", str(folder))
         assert report.main() == 0

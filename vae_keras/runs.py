@@ -23,7 +23,8 @@ def models_folder():
     checkout = Path(__file__).resolve().parents[1]
     in_checkout = (checkout / "pyproject.toml").exists()
     default = (checkout if in_checkout else Path.cwd()) / "models"
-    return Path(os.environ.get("VAE_KERAS_MODELS") or default).resolve()
+    # Not resolved: where `models` is a link to a larger disk, `images` still lies beside the link.
+    return Path(os.path.abspath(os.environ.get("VAE_KERAS_MODELS") or default))
 
 
 def images_folder():

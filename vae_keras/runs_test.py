@@ -128,3 +128,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def test_models_folder_is_the_checkouts_by_default(monkeypatch):
     monkeypatch.delenv("VAE_KERAS_MODELS")
     assert (runs.models_folder().parent / "pyproject.toml").exists()
+
+
+def test_images_lie_beside_a_link_to_the_runs(tmp_path, monkeypatch):
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "disk" / "runs").mkdir(parents=True)
+    link = tmp_path / "checkout" / "models"
+    link.symlink_to(tmp_path / "disk" / "runs", target_is_directory=True)
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(link))
+    assert runs.models_folder() == link
+    assert runs.images_folder() == tmp_path / "checkout" / "images"
