@@ -29,6 +29,8 @@ def test_what_is_measured_is_written_and_read(measured, capsys):
     assert "| PyTorch, eager | not measured |  | not measured |  |" in text
     assert "on Test CPU, 2 threads, mixed_bfloat16" in text
     assert "50% with 28x28x1, 50% with 32x32x3" in text
+    assert "pipeline alone gives, in images/s, 100 with 28x28x1, 100 with 32x32x3." in text
+    assert "images/s: 100 (batch size 32), 100 (batch size 128)" in text
     assert "2 jobs finish a sweep of equal runs (digits, `sigma`) 0.95 times as fast" in text
     assert "5.0 s beside training" in text and "15% of a run" in text and "1.4 GB" in text
     assert "-100.0 (-101.0 to -99.0) in x nats/image" in text

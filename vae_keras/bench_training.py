@@ -13,13 +13,13 @@ ROUNDS = 7
 BATCH_SIZE = 128
 NUM_IMAGES = 2560
 SHAPES = {"28x28x1": (28, 28, 1), "32x32x3": (32, 32, 3)}
-OURS, STOCK = "vae_keras", "stock Keras"
+OURS, STOCK, PIPELINE = "vae_keras", "stock Keras", "input pipeline alone"
 TRAINING = {
     OURS: {"kind": "ours"},
     STOCK: {"kind": "stock_keras"},
     "PyTorch, eager": {"kind": "torch", "compiled": False},
     "PyTorch, compiled, bfloat16": {"kind": "torch", "compiled": True},
-    "input pipeline alone": {"kind": "pipeline"},
+    PIPELINE: {"kind": "pipeline"},
 }
 PRODUCTS = {
     f"matrix product, {precision}": {"kind": "matrix_product", "precision": precision}

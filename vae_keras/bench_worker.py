@@ -25,9 +25,10 @@ def main():
     measure, description = KINDS[options["kind"]](options)
     measure()
     print(json.dumps(description), flush=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # of the peak of memory
     for _ in sys.stdin:
         work, seconds = measure()
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"seconds": seconds, "work": work, "memory": peak}), flush=True)
 
 
