@@ -48,7 +48,7 @@ def timed(work_through):
     return measure
 
 
-def timed_fit(fit, batch_size):
+def timed_fit(fit, num_images, batch_size):
     """Makes a measurement of `fit`, from the end of its first batch to the end of its last one.
 
     What a call costs once is no part of a throughput: the first batch waits for the pipeline, and
@@ -56,8 +56,9 @@ def timed_fit(fit, batch_size):
     in TensorFlow 2.21 sleeps for as long again as it has run: up to a minute.
 
     Args:
-        fit: function that takes `callbacks` and trains for one epoch of whole batches.
-        batch_size: images in a batch.
+        fit: function that takes `callbacks` and trains for one epoch.
+        num_images: images in the epoch.
+        batch_size: images in a batch; the last one may have fewer.
     """
     import keras
 
@@ -67,7 +68,7 @@ def timed_fit(fit, batch_size):
             on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
         )
         fit(callbacks=[clock])
-        return (len(ends) - 1) * batch_size, ends[-1] - ends[0]
+        return num_images - batch_size, ends[-1] - ends[0]
 
     return measure
 
@@ -87,7 +88,8 @@ def ours(options):
     vae.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
     batches = image_batches(images, batch_size=options["batch_size"], shuffle_seed=0)
 
-    measure = timed_fit(partial(vae.fit, batches, shuffle=False, verbose=0), options["batch_size"])
+    fit = partial(vae.fit, batches, shuffle=False, verbose=0)
+    measure = timed_fit(fit, len(images), options["batch_size"])
     batch = runtime.tf.TensorSpec((options["batch_size"], *images.shape[1:]), "uint8")
     step = runtime.tf.function(vae.train_step).get_concrete_function(batch)
     return measure, machine | {"operations": count_operations(step.graph) / batch.shape[0]}
@@ -159,7 +161,7 @@ def stock_keras(options):
     vae.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
     batch_size = options["batch_size"]
     fit = partial(vae.fit, images, batch_size=batch_size, verbose=0)
-    return timed_fit(fit, batch_size), {"precision": "float32"}
+    return timed_fit(fit, len(images), batch_size), {"precision": "float32"}
 
 
 def pipeline(options):
