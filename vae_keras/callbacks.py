@@ -1,25 +1,22 @@
-"""Keras callbacks of a training run: the KL schedule, and what is recorded after every epoch."""
-
-import time
+"""The schedule of the KL weight: warm-up, once or in cycles."""
 
 import keras
-import numpy as np
-
-from vae_keras.evaluation import encode, reconstruct
-from vae_keras.measures import image_quality
 
 
 class KLSchedule(keras.callbacks.Callback):
     """Moves `vae.kl_weight` between 0 and `vae.beta` before every training step.
 
-    The weight rises linearly over `warmup_epochs` and then stays at beta; with several cycles it
-    falls back to 0 at the start of each. The clock is the optimizer's count of training steps:
-    validation does not move it, and it goes on where a saved model left off.
+    The weight rises linearly over `warmup_epochs` and then stays at beta; each cycle starts again
+    from 0. The clock is the optimizer's count of training steps: validation does not advance it,
+    and a loaded model continues where it stopped.
 
     Args:
-        epochs: number of epochs that the cycles share out among them.
-        warmup_epochs: length of each rise in epochs, at least 0; 0 is a constant weight.
+        epochs: number of epochs of the whole training, divided evenly among the cycles.
+        warmup_epochs: length of each rise in epochs, at least 0; 0 keeps the weight constant.
         kl_cycles: number of cycles, at least 1.
+
+    Raises:
+        ValueError: if an argument is out of range, or a rise is longer than its cycle.
 
     References:
         Bowman et al., 2016, "Generating Sentences from a Continuous Space", section 3.1 (warm-up);
@@ -28,6 +25,12 @@ class KLSchedule(keras.callbacks.Callback):
 
     def __init__(self, epochs, warmup_epochs=0, kl_cycles=1):
         super().__init__()
+        if kl_cycles < 1 or warmup_epochs < 0 or warmup_epochs * kl_cycles > epochs:
+            raise ValueError(
+                "`warmup_epochs` must be at least 0, `kl_cycles` at least 1, and their product at "
+                f"most `epochs`. Received: warmup_epochs={warmup_epochs}, kl_cycles={kl_cycles}, "
+                f"epochs={epochs}"
+            )
         self.epochs = epochs
         self.warmup_epochs = warmup_epochs
         self.kl_cycles = kl_cycles
@@ -39,7 +42,7 @@ class KLSchedule(keras.callbacks.Callback):
         self.model.kl_weight.assign(self.model.beta * self.fraction(epoch))
 
     def fraction(self, epoch):
-        """Returns the share of beta, from 0 to 1, at a time in epochs, which may be fractional."""
+        """Returns the share of beta, from 0 to 1, at a time in epochs (fractions allowed)."""
         if not self.warmup_epochs:
             return 1.0
         length = self.epochs / self.kl_cycles
@@ -48,64 +51,3 @@ class KLSchedule(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs["kl_weight"] = float(self.model.kl_weight)
-
-
-class EpochRecorder(keras.callbacks.Callback):
-    """Records, after every epoch, how good reconstructions are and how they look.
-
-    MSE, PSNR and SSIM of fixed training and validation images go into the logs (and so into the
-    history and a `CSVLogger` that comes after), with the prefix `val_` for the latter, and so do
-    the seconds spent on training steps. Reconstructions and latent codes of further images are
-    kept for animations, the first of them before training.
-
-    Args:
-        train: images, or pair of images and labels of a conditional model.
-        validation: the same, of the validation split.
-        pictures: the same, images to reconstruct after every epoch.
-        codes: the same, images to encode after every epoch.
-
-    Attributes:
-        reconstructions: list of uint8 arrays `(num_pictures, height, width, channels)`.
-        z_means: list of arrays `(num_codes, latent_dim)`.
-        train_seconds: seconds spent on training epochs, without validation and recording.
-    """
-
-    def __init__(self, train, validation, pictures, codes):
-        super().__init__()
-        self.fixed = {"": _pair(train), "val_": _pair(validation)}
-        self.pictures = _pair(pictures)
-        self.codes = _pair(codes)
-        self.reconstructions = []
-        self.z_means = []
-        self.train_seconds = 0.0
-
-    def on_train_begin(self, logs=None):
-        self._record_pictures()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-        self._training = True
-
-    def on_test_begin(self, logs=None):
-        self._stop_clock()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._stop_clock()
-        for prefix, (images, labels) in self.fixed.items():
-            quality = image_quality(images, reconstruct(self.model, images, labels))
-            logs.update({prefix + name: value for name, value in quality.items()})
-        self._record_pictures()
-
-    def _stop_clock(self):
-        if self._training:
-            self.train_seconds += time.perf_counter() - self._start
-        self._training = False
-
-    def _record_pictures(self):
-        pictures = reconstruct(self.model, *self.pictures)
-        self.reconstructions.append(np.round(255 * pictures).astype("uint8"))
-        self.z_means.append(encode(self.model, *self.codes)[0])
-
-
-def _pair(data):
-    return data if isinstance(data, tuple) else (data, None)

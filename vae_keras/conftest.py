@@ -1,10 +1,12 @@
-"""Gives the tests two logical CPU devices, so that distribution is tested without a GPU, and the
-same random numbers every time."""
+"""Two logical CPU devices, so that distribution is tested without a GPU, and fixed seeds."""
 
-from vae_keras.runtime import tf  # first, for it hides TensorFlow's notices
+from vae_keras.runtime import tf  # first: it hides TensorFlow's notices
 
 import keras
 import pytest
+
+from vae_keras.networks import build_networks
+from vae_keras.vae import VAE
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -13,3 +15,21 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def build_vae():
+    """A function that builds a compiled VAE of 8x8 images, from the same weights every time."""
+
+    def build(architecture="mlp", image_shape=(8, 8, 1), latent_dim=2, num_classes=0, **arguments):
+        keras.utils.set_random_seed(0)
+        vae = VAE(*build_networks(architecture, image_shape, latent_dim, num_classes), **arguments)
+        vae.compile(optimizer=keras.optimizers.Adam(1e-3))
+        return vae
+
+    return build
+
+
+@pytest.fixture
+def small_vae(build_vae):
+    return build_vae()

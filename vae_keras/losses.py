@@ -93,12 +93,9 @@ def logistic(images, logits, log_scale):
 
 
 LIKELIHOODS = {"bce": bce, "mse": mse, "sigma": sigma, "logistic": logistic}
-# Where the learned scales start: at the spread of pixels around the mean image, about 0.25 in
-# photographs and drawings alike; a logistic distribution of scale s has the deviation s * pi / 3**0.5.
-INITIAL_LOG_SCALE = {
-    "sigma": math.log(0.25),
-    "logistic": math.log(0.25 * math.sqrt(3) / math.pi),
-}
+# What a learned scale is as a multiple of the standard deviation: a logistic distribution of scale
+# s has the deviation s * pi / sqrt(3).
+SCALES = {"sigma": 1.0, "logistic": math.sqrt(3) / math.pi}
 
 
 def kl_per_dim(z_mean, z_log_var):

@@ -15,7 +15,7 @@ def sigmoid(logits):
 
 def loss(name, images, logits, log_scale=-2.0):
     """A likelihood's loss; those that learn their scale are given one."""
-    scale = (np.float32(log_scale),) if name in losses.INITIAL_LOG_SCALE else ()
+    scale = (np.float32(log_scale),) if name in losses.SCALES else ()
     return losses.LIKELIHOODS[name](images, logits, *scale)
 
 

@@ -1,4 +1,6 @@
-"""What the machine offers: devices, threads, precision. Import it first: it starts TensorFlow quietly.
+"""What the machine offers: devices, threads, precision.
+
+Import this module before TensorFlow: it starts TensorFlow without notices.
 
 `VAE_KERAS_PRECISION` and `VAE_KERAS_THREADS` override what `configure` would choose.
 """

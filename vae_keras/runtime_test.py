@@ -28,7 +28,7 @@ def pretend_gpus(monkeypatch, *capabilities):
     ]
     details = {
         gpu: {"compute_capability": capability, "device_name": "Test GPU"}
-        for gpu, capability in zip(gpus, capabilities)
+        for gpu, capability in zip(gpus, capabilities, strict=True)
     }
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)

@@ -1,157 +1,166 @@
 """The variational autoencoder: a Keras model with its own training step."""
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from vae_keras.layers import Sampler
-from vae_keras.losses import (
-    INITIAL_LOG_SCALE,
-    LIKELIHOODS,
-    free_bits_divergence,
-    kl_divergence,
-)
-from vae_keras.networks import build_decoder, build_encoder
-from vae_keras.parameters import check
+from vae_keras.losses import LIKELIHOODS, SCALES, free_bits_divergence, kl_divergence
+
+NUM_ADAPTED = 10_000  # images from which `adapt` computes means and deviations
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VAE(keras.Model):
     """Variational autoencoder with a standard normal prior and a diagonal normal posterior.
 
-    Images are uint8, or floats in [0, 1]; a conditional model takes pairs of images and integer
-    labels. Trained on `reconstruction_loss + kl_weight * kl_divergence`, in nats per image;
-    `kl_weight` is a variable that starts at `beta` and that a schedule may move.
+    It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image. `kl_weight`
+    is a variable that starts at `beta`; `KLSchedule` may move it. The shape of the images, the
+    latent size and whether labels are taken follow from the two networks.
 
-    >>> vae = VAE((28, 28, 1), latent_dim=2)
+    >>> vae = VAE(*build_networks("residual", (28, 28, 1), latent_dim=32))
+    >>> vae.adapt(images)  # uint8, (num_images, 28, 28, 1)
     >>> vae.compile(optimizer="adam")
-    >>> vae.fit(images, epochs=10, batch_size=128)  # uint8, (num_images, 28, 28, 1)
+    >>> vae.fit(images, epochs=10, batch_size=64)
     >>> vae.sample(16)  # (16, 28, 28, 1), in [0, 1]
 
-    Networks of one's own are passed as Keras models, the encoder from images to
-    `(z_mean, z_log_var)`, the decoder from `z` to logits of the images' shape:
-
-    >>> images = keras.Input((28, 28, 1))
-    >>> hidden = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(images))
-    >>> encoder = keras.Model(images, [keras.layers.Dense(2)(hidden), keras.layers.Dense(2)(hidden)])
-    >>> decoder = keras.Sequential(
-    ...     [keras.Input((2,)), keras.layers.Dense(784), keras.layers.Reshape((28, 28, 1))]
-    ... )
-    >>> vae = VAE((28, 28, 1), latent_dim=2, encoder=encoder, decoder=decoder)
+    A conditional model is fitted to images and integer labels: `vae.fit(images, labels)`.
 
     Args:
-        image_shape: `(height, width, channels)`.
-        latent_dim: number of latent dimensions.
+        encoder: `keras.Model` from images in [0, 1], `(batch_size, height, width, channels)`, to
+            the list `[z_mean, z_log_var]`, each `(batch_size, latent_dim)`.
+        decoder: `keras.Model` from codes, `(batch_size, latent_dim)`, to logits of the images'
+            shape. Both may take one-hot labels, `(batch_size, num_classes)`, as a second input.
+        likelihood: `"bce"`, `"mse"`, `"sigma"` or `"logistic"`, see `vae_keras.losses`. The last
+            two learn their scale, the weight `log_scale`.
         beta: weight of the KL divergence in the training loss, at least 0.
-        likelihood: "bce", "mse", "sigma" or "logistic", see `vae_keras.losses`; the last two learn
-            their scale, the weight `log_scale`.
-        architecture: "residual", "plain", "wide", "small", "mlp" or "deep_mlp", see
-            `vae_keras.networks`; not used for a network that is passed.
-        free_bits: nats of KL divergence per latent dimension that cost nothing.
-        num_classes: if above 0, the model is conditional on a label in `[0, num_classes)`.
-        hidden_units: units of the encoder's dense layer; 0 for those of the architecture.
-        encoder_shift: pixels by which the images that the encoder is given in training are moved at
-            random, at most; those of the loss stay where they are.
-        encoder: a `keras.Model` in place of the architecture's encoder.
-        decoder: a `keras.Model` in place of the architecture's decoder.
-        **kwargs: `name` and `dtype`, the dtype policy of the hidden layers.
+        free_bits: nats of KL divergence per latent dimension that cost nothing, at least 0.
+        **kwargs: `name` and `dtype` of the model.
 
     Raises:
-        ValueError: if an argument is unknown or out of its range, or a passed network has other
-            shapes than `image_shape` and `latent_dim` say.
+        ValueError: if the networks do not fit together, or another argument is out of range.
 
     Reference:
         Kingma & Welling, 2014, "Auto-Encoding Variational Bayes"; for beta: Higgins et al., 2017,
         "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework".
     """
 
-    def __init__(
-        self,
-        image_shape,
-        latent_dim,
-        beta=1.0,
-        likelihood="bce",
-        architecture="residual",
-        free_bits=0.0,
-        num_classes=0,
-        hidden_units=0,
-        encoder_shift=0,
-        encoder=None,
-        decoder=None,
-        **kwargs,
-    ):
+    def __init__(self, encoder, decoder, likelihood="bce", beta=1.0, free_bits=0.0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        check(latent_dim=latent_dim, beta=beta, likelihood=likelihood)
-        check(architecture=architecture, free_bits=free_bits)
-        self.image_shape = tuple(image_shape)
-        self.latent_dim = latent_dim
-        self.beta = beta
-        self.likelihood = likelihood
-        self.architecture = architecture
-        self.free_bits = free_bits
-        self.num_classes = num_classes
-        self.hidden_units = hidden_units
-        self.encoder_shift = encoder_shift
-        self._own_networks = {"encoder": encoder is not None, "decoder": decoder is not None}
-        network = (architecture, self.image_shape, latent_dim, num_classes, self.dtype_policy)
-        if encoder is None:
-            encoder = build_encoder(*network, hidden_units, encoder_shift)
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(
+                f"`likelihood` must be one of {', '.join(LIKELIHOODS)}. Received: {likelihood!r}"
+            )
+        for name, value in (("beta", beta), ("free_bits", free_bits)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be a finite number, at least 0. Received: {value}")
+        self.image_shape, self.latent_dim, self.num_classes = _check_networks(encoder, decoder)
         self.encoder = encoder
-        self.decoder = decoder if decoder is not None else build_decoder(*network)
-        self._check_networks()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.beta = beta
+        self.free_bits = free_bits
         self.sampler = Sampler(dtype="float32", name="z")
         self.kl_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, dtype="float32", name="kl_weight"
         )
         self.kl_weight.assign(beta)
         self.log_scale = None
-        if likelihood in INITIAL_LOG_SCALE:
+        if likelihood in SCALES:
             self.log_scale = self.add_weight(
                 shape=(), initializer="zeros", dtype="float32", name="log_scale"
             )
-            self.log_scale.assign(INITIAL_LOG_SCALE[likelihood])
+            self.log_scale.assign(math.log(0.25 * SCALES[likelihood]))
         self.trackers = [
             keras.metrics.Mean(name=name)
             for name in ("loss", "reconstruction_loss", "kl_divergence")
         ]
         self.built = True
 
+    def adapt(self, images):
+        """Starts the model at the statistics of its data; call it once, before training.
+
+        Sets the bias of the decoder's logits to the mean grey level of each channel, and a learned
+        scale to the deviation of the pixels around it.
+
+        Args:
+            images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`; 10,000 of
+                them, evenly spaced, are read.
+
+        Raises:
+            ValueError: if the decoder's last layer with weights has no bias for each channel, or
+                the images are of another shape or range.
+        """
+        check_images(images, self.image_shape)
+        pixels = np.asarray(images[:: max(1, len(images) // NUM_ADAPTED)], "float32")
+        pixels /= 255 if images.dtype == np.uint8 else 1
+        mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
+        bias = _last_bias(self.decoder)
+        if bias is None or math.prod(bias.shape) % len(mean):
+            raise ValueError(
+                "`adapt` needs a decoder whose last layer with weights has a bias for each "
+                f"channel, {len(mean)}. Received: a bias of shape {getattr(bias, 'shape', None)}"
+            )
+        bias.assign(np.resize(np.log(mean / (1 - mean)), bias.shape))
+        if self.log_scale is not None:
+            deviation = math.sqrt(pixels.var(axis=(0, 1, 2), dtype="float64").mean())
+            self.log_scale.assign(math.log(max(deviation, 1 / 512) * SCALES[self.likelihood]))
+
+    def fit(self, x=None, *args, **kwargs):
+        self._check_inputs(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self._check_inputs(x)
+        return super().evaluate(x, *args, **kwargs)
+
     def encode(self, images, labels=None, training=False):
         """Maps images to the parameters of their posteriors.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
-            labels: integers, `(batch_size,)`; of a conditional model only.
-            training: whether layers that differ in training, such as dropout, do as in training.
+            labels: integers, `(batch_size,)`; an unconditional model ignores them.
+            training: whether to run layers such as dropout in training mode.
 
         Returns:
-            Pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`.
+            The pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`.
+
+        Raises:
+            ValueError: if the images are of another type, shape or range.
         """
-        inputs = self._with_labels(_to_unit_range(images), labels)
+        inputs = self._with_labels(self._to_unit_range(images), labels)
         z_mean, z_log_var = self.encoder(inputs, training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
 
-    def decode(self, z, labels=None):
-        """Maps latent codes to images.
+    def logits(self, z, labels=None, training=False):
+        """Maps latent codes to logits, `(batch_size, height, width, channels)`.
 
         Args:
             z: latent codes, `(batch_size, latent_dim)`.
-            labels: integers, `(batch_size,)`; of a conditional model only.
-
-        Returns:
-            Images in [0, 1], `(batch_size, height, width, channels)`.
+            labels: integers, `(batch_size,)`; an unconditional model ignores them.
+            training: whether to run layers such as dropout in training mode.
         """
-        return ops.sigmoid(self._logits(z, labels))
+        return ops.cast(self.decoder(self._with_labels(z, labels), training=training), "float32")
+
+    def decode(self, z, labels=None):
+        """Maps latent codes to images in [0, 1]; arguments and shapes are those of `logits`."""
+        return ops.sigmoid(self.logits(z, labels))
 
     def reconstruct(self, images, labels=None):
-        """Decodes the posteriors' means of images.
+        """Decodes the posterior means of images.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
-            labels: integers, `(batch_size,)`; of a conditional model only.
+            labels: integers, `(batch_size,)`; an unconditional model ignores them.
 
         Returns:
-            Images in [0, 1], `(batch_size, height, width, channels)`.
+            Images in [0, 1], of the same shape.
+
+        Raises:
+            ValueError: if the images are of another type, shape or range.
         """
         return self.decode(self.encode(images, labels)[0], labels)
 
@@ -160,16 +169,16 @@ class VAE(keras.Model):
 
         Args:
             num_images: number of images, at least 1.
-            labels: integers, `(num_images,)`; of a conditional model only.
+            labels: integers, `(num_images,)`; an unconditional model ignores them.
 
         Returns:
             Images in [0, 1], `(num_images, height, width, channels)`.
         """
-        prior = ops.zeros((num_images, self.latent_dim))
-        return self.decode(self.sampler((prior, prior)), labels)
+        zeros = ops.zeros((num_images, self.latent_dim))
+        return self.decode(self.sampler((zeros, zeros)), labels)
 
     def call(self, inputs):
-        """Reconstructs images, or pairs of images and labels, from the posteriors' means."""
+        """Reconstructs images, or pairs of images and labels, from their posterior means."""
         return self.reconstruct(*keras.utils.unpack_x_y_sample_weight(inputs)[:2])
 
     def reconstruction_loss(self, images, z, labels=None, training=False):
@@ -178,15 +187,15 @@ class VAE(keras.Model):
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
             z: latent codes, `(batch_size, latent_dim)`.
-            labels: integers, `(batch_size,)`; of a conditional model only.
-            training: as for `encode`.
+            labels: integers, `(batch_size,)`; an unconditional model ignores them.
+            training: whether to run layers such as dropout in training mode.
 
         Returns:
             Nats per image, `(batch_size,)`, summed over pixels and channels.
         """
-        logits = self._logits(z, labels, training)
+        logits = self.logits(z, labels, training)
         scale = () if self.log_scale is None else (self.log_scale,)
-        return LIKELIHOODS[self.likelihood](_to_unit_range(images), logits, *scale)
+        return LIKELIHOODS[self.likelihood](self._to_unit_range(images), logits, *scale)
 
     @property
     def metrics(self):
@@ -200,35 +209,29 @@ class VAE(keras.Model):
             loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights))
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._track(terms)
 
     def test_step(self, data):
         return self._track(self._terms(data))
 
     def get_config(self):
-        config = super().get_config()
-        for name, own in self._own_networks.items():
-            network = getattr(self, name) if own else None
-            config[name] = keras.saving.serialize_keras_object(network)
         return {
-            **config,
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
-            "beta": self.beta,
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
             "likelihood": self.likelihood,
-            "architecture": self.architecture,
+            "beta": self.beta,
             "free_bits": self.free_bits,
-            "num_classes": self.num_classes,
-            "hidden_units": self.hidden_units,
-            "encoder_shift": self.encoder_shift,
         }
 
     @classmethod
     def from_config(cls, config):
-        for name in ("encoder", "decoder"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("encoder", "decoder")
+        }
+        return cls(**{**config, **networks})
 
     def _terms(self, data, training=False):
         """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
@@ -249,35 +252,104 @@ class VAE(keras.Model):
             tracker.update_state(terms[tracker.name])
         return self.get_metrics_result()
 
-    def _logits(self, z, labels, training=False):
-        return ops.cast(self.decoder(self._with_labels(z, labels), training=training), "float32")
-
     def _with_labels(self, inputs, labels):
         if not self.num_classes:
             return inputs
         if labels is None:
             raise ValueError(
-                f"`labels` must be given to a conditional model: integers from 0 to "
-                f"{self.num_classes - 1}, one for each image. Received: None"
+                f"a conditional model needs `labels`, integers from 0 to {self.num_classes - 1}, "
+                "one for each image. Received: None"
             )
         return [ops.convert_to_tensor(inputs), ops.one_hot(labels, self.num_classes)]
 
-    def _check_networks(self):
-        expected = {
-            "encoder": [(None, self.latent_dim)] * 2,
-            "decoder": [(None, *self.image_shape)],
-        }
-        for name, shapes in expected.items():
-            received = [tuple(output.shape) for output in getattr(self, name).outputs]
-            if received != shapes:
-                raise ValueError(
-                    f"`{name}` must have outputs of the shapes {shapes}, as `image_shape` and "
-                    f"`latent_dim` say. Received: {received}"
-                )
+    def _to_unit_range(self, images):
+        check_images(images, self.image_shape)
+        images = ops.convert_to_tensor(images)
+        is_uint8 = keras.backend.standardize_dtype(images.dtype) == "uint8"
+        return ops.cast(images, "float32") / (255.0 if is_uint8 else 1.0)
+
+    def _check_inputs(self, x):
+        """Checks what `fit` and `evaluate` are given before the first step: arrays, first batch."""
+        if isinstance(x, tf.data.Dataset):
+            x = next(iter(x.take(1)), None)
+        images = x[0] if isinstance(x, (tuple, list)) else x
+        if hasattr(images, "dtype"):
+            check_images(images, self.image_shape)
 
 
-def _to_unit_range(images):
-    """Converts uint8 images to floats in [0, 1]; floats are there already."""
-    if keras.backend.standardize_dtype(images.dtype) == "uint8":
-        return ops.cast(images, "float32") / 255.0
-    return ops.cast(images, "float32")
+def check_images(images, image_shape):
+    """Raises an error unless images are uint8, or floats in [0, 1], of the right shape.
+
+    Args:
+        images: array or tensor. The range of a symbolic tensor is checked when it has values.
+        image_shape: expected `(height, width, channels)`.
+
+    Raises:
+        ValueError: if type, shape or range differ; `tf.errors.InvalidArgumentError` for the range
+            of a symbolic tensor.
+    """
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if tuple(images.shape[1:]) != tuple(image_shape):
+        missing_axis = tuple(images.shape[1:]) == tuple(image_shape[:2])
+        raise ValueError(
+            f"images must have the shape (num_images, {', '.join(map(str, image_shape))}). "
+            f"Received: {tuple(images.shape)}."
+            + (" Add the channel axis: `images[..., None]`." if missing_axis else "")
+        )
+    if dtype == "uint8":
+        return
+    cure = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
+    if "float" not in dtype:
+        raise ValueError(
+            f"{cure} Received: {dtype}. `images.astype('uint8')` converts grey levels."
+        )
+    if keras.backend.is_keras_tensor(images):
+        return
+    if not isinstance(images, np.ndarray) and not tf.executing_eagerly():
+        tf.debugging.Assert(
+            tf.reduce_all((images >= 0) & (images <= 1)),
+            [cure, "Received: from", tf.reduce_min(images), "to", tf.reduce_max(images)],
+        )
+        return
+    lowest, highest = float(np.min(images)), float(np.max(images))
+    if not (lowest >= 0 and highest <= 1):  # false for NaN
+        raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
+
+
+def _check_networks(encoder, decoder):
+    """Returns `(image_shape, latent_dim, num_classes)` of two networks that fit together."""
+    shapes = {}
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(network, keras.Model) or not network.built:
+            raise ValueError(
+                f"`{name}` must be a `keras.Model` with known input shapes, as `build_networks` "
+                f"returns. Received: {network!r}"
+            )
+        shapes[name] = [
+            [tuple(tensor.shape[1:]) for tensor in tensors]
+            for tensors in (network.inputs, network.outputs)
+        ]
+    (images, *labels), posterior = shapes["encoder"]
+    (codes, *decoder_labels), logits = shapes["decoder"]
+    if len(images) != 3 or posterior != [codes] * 2 or logits != [images]:
+        raise ValueError(
+            "`encoder` must map images (height, width, channels) to two outputs (latent_dim,), "
+            "`decoder` codes (latent_dim,) to one output of the images' shape. Received: encoder "
+            f"from {images} to {posterior}, decoder from {codes} to {logits}"
+        )
+    if labels != decoder_labels or len(labels) > 1:
+        raise ValueError(
+            "`encoder` and `decoder` must both take one-hot labels (num_classes,) as second input, "
+            f"or neither. Received: {labels} and {decoder_labels}"
+        )
+    return images, codes[0], labels[0][0] if labels else 0
+
+
+def _last_bias(network):
+    """Returns the bias of the last layer that has weights, or `None`."""
+    for layer in reversed(network.layers):
+        if isinstance(layer, keras.Model):
+            return _last_bias(layer)
+        if layer.weights:
+            return getattr(layer, "bias", None)
+    return None

@@ -1,0 +1,56 @@
+"""The training recipe: Adam, and how its learning rate changes over a training run."""
+
+import keras
+from keras import ops
+
+WARMUP = 0.1  # share of the steps over which the rate of "linear" rises
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises the learning rate linearly to its peak over the first tenth, then lowers it to 0.
+
+    Args:
+        peak: highest learning rate, above 0.
+        num_steps: number of training steps, at least 1; after them the rate stays at 0.
+
+    Reference:
+        Goyal et al., 2017, "Accurate, Large Minibatch SGD", section 2.2, for the linear rise.
+    """
+
+    def __init__(self, peak, num_steps):
+        self.peak = peak
+        self.num_steps = num_steps
+
+    def __call__(self, step):
+        share = (ops.cast(step, "float32") + 1) / self.num_steps
+        factor = ops.minimum(share / WARMUP, (1 - share) / (1 - WARMUP))
+        return self.peak * ops.maximum(factor, 0.0)
+
+    def get_config(self):
+        return {"peak": self.peak, "num_steps": self.num_steps}
+
+
+def build_optimizer(learning_rate, learning_rate_schedule, num_steps):
+    """Builds the optimizer of every run of the study.
+
+    Args:
+        learning_rate: peak of the schedule, above 0.
+        learning_rate_schedule: `"linear"`, see `LinearSchedule`, or `"constant"`.
+        num_steps: number of training steps, at least 1.
+
+    Returns:
+        `keras.optimizers.Adam`.
+
+    Raises:
+        ValueError: if the schedule is unknown.
+    """
+    if learning_rate_schedule not in ("linear", "constant"):
+        raise ValueError(
+            '`learning_rate_schedule` must be "linear" or "constant". '
+            f"Received: {learning_rate_schedule!r}"
+        )
+    linear = learning_rate_schedule == "linear"
+    return keras.optimizers.Adam(
+        LinearSchedule(learning_rate, num_steps) if linear else learning_rate
+    )
