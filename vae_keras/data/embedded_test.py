@@ -1,27 +1,14 @@
 import numpy as np
 import pytest
 
-from vae_keras import datasets, sources
-
-
-def test_each_data_set_is_described():
-    assert list(datasets.DATASETS) == [
-        *("fashion_mnist", "cifar10", "mnist", "svhn", "digits", "photos"),
-    ]
-    for entry in datasets.DATASETS.values():
-        assert len(entry["image_shape"]) == 3
-        substitute = entry["substitute"]
-        assert bool(substitute) == bool(entry["urls"]) == bool(entry.get("cached"))
-        if substitute:
-            assert len(entry["classes"]) == 10
-            assert datasets.DATASETS[substitute]["image_shape"][2] == entry["image_shape"][2]
+from vae_keras.data import embedded
+from vae_keras.data.archive import ARRAYS, read_known
 
 
 def test_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
-    arrays = datasets.read_embedded("digits")
-    assert sources.find("digits") == "embedded"
+    arrays = embedded.read_embedded("digits")
     assert arrays["x_train"].shape == (1437, 8, 8, 1)
     assert arrays["x_test"].shape == (360, 8, 8, 1)
     assert arrays["x_train"].dtype == arrays["x_test"].dtype == np.uint8
@@ -32,7 +19,7 @@ def test_digits_are_those_of_scikit_learn():
 
 
 def test_photos_are_colour_patches_of_both_photographs():
-    arrays, again = datasets.read_embedded("photos"), datasets.read_embedded("photos")
+    arrays, again = embedded.read_embedded("photos"), embedded.read_embedded("photos")
     assert 4000 <= len(arrays["x_train"]) <= 6000
     assert len(arrays["x_test"]) >= 500
     for part in ("train", "test"):
@@ -54,7 +41,7 @@ def test_photos_of_different_splits_share_no_pixel(monkeypatch):
     monkeypatch.setattr(
         "sklearn.datasets.load_sample_images", lambda: type("Photos", (), {"images": numbered})
     )
-    arrays = datasets.read_embedded("photos")
+    arrays = embedded.read_embedded("photos")
     x, held = arrays["x_train"], len(arrays["x_train"]) // 10
     splits = [
         {tuple(pixel) for pixel in images[:, 0].reshape(-1, 3).tolist()}  # all rows are alike
@@ -67,21 +54,19 @@ def test_photos_of_different_splits_share_no_pixel(monkeypatch):
 
 def test_only_embedded_sets_are_embedded():
     with pytest.raises(ValueError, match="`name` must be digits or photos. Received: 'mnist'"):
-        datasets.read_embedded("mnist")
+        embedded.read_embedded("mnist")
 
 
-def test_stand_ins_have_the_form_of_the_real_sets(tmp_path, monkeypatch):
-    datasets.write_stand_ins(tmp_path / "new" / "folder", num_train=50, num_test=20)
-    monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path / "new" / "folder"))
+def test_stand_ins_have_the_form_of_the_real_sets(tmp_path):
+    embedded.write_stand_ins(tmp_path / "new" / "folder", num_train=50, num_test=20)
     for name in ("fashion_mnist", "mnist", "cifar10", "svhn"):
-        assert sources.find(name) == "file"
-        arrays = sources.read_file(name)
-        assert [len(arrays[array]) for array in sources.ARRAYS] == [50, 50, 20, 20]
+        arrays = read_known(tmp_path / "new" / "folder" / f"{name}.npz", name)
+        assert [len(arrays[array]) for array in ARRAYS] == [50, 50, 20, 20]
         assert set(arrays["y_train"]) == set(range(10))
         assert arrays["x_train"].std() > 30
     x, y = arrays["x_train"], arrays["y_train"]
     assert x[y == 0].mean() < x[y == 5].mean() < x[y == 9].mean()
-    digits = datasets.read_embedded("digits")
+    digits = embedded.read_embedded("digits")
     x = np.load(tmp_path / "new" / "folder" / "mnist.npz")["x_train"]
     np.testing.assert_array_equal(x[:, 3:26:3, 3:26:3], digits["x_train"][:50, ..., 0])
 
@@ -89,4 +74,4 @@ def test_stand_ins_have_the_form_of_the_real_sets(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("num_train", "num_test"), [(9, 1), (1438, 1), (10, 0), (10, 361)])
 def test_stand_ins_cannot_be_larger_than_what_they_are_made_of(tmp_path, num_train, num_test):
     with pytest.raises(ValueError, match="`num_train` must be from 10 to 1437 and `num_test`"):
-        datasets.write_stand_ins(tmp_path, num_train, num_test)
+        embedded.write_stand_ins(tmp_path, num_train, num_test)

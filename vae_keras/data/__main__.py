@@ -1,0 +1,5 @@
+import sys
+
+from vae_keras.data.load import main
+
+sys.exit(main())

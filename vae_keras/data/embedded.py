@@ -1,0 +1,104 @@
+"""Two data sets that come with scikit-learn, and stand-ins for the others made from them."""
+
+import os
+
+import numpy as np
+
+from vae_keras.data.catalogue import DATASETS
+
+# Columns of each photograph, over all its rows. The regions share no pixel.
+PHOTO_REGIONS = {
+    "train": ((0, 224), (400, 640)),
+    "validation": ((224, 304),),
+    "test": ((304, 400),),
+}
+
+
+def read_embedded(name):
+    """Reads a data set that comes with scikit-learn.
+
+    `digits` are its handwritten digits; the last 360 are the test images. `photos` are overlapping
+    patches of its two sample photographs, labelled by photograph. The last tenth of the training
+    patches, which `load_images` holds out for validation, shares no pixel with the rest, and
+    neither do the test patches.
+
+    Args:
+        name: `"digits"` or `"photos"`.
+
+    Returns:
+        Dict of arrays: `x_train` and `x_test`, uint8 `(num_images, height, width, channels)`;
+        `y_train` and `y_test`, integers `(num_images,)`.
+
+    Raises:
+        ValueError: if `name` is another data set.
+    """
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        pixels, y = load_digits(return_X_y=True)  # 17 levels, 0 to 16
+        x = np.round(pixels * (255 / 16)).astype("uint8").reshape(-1, 8, 8, 1)
+        return {"x_train": x[:-360], "y_train": y[:-360], "x_test": x[-360:], "y_test": y[-360:]}
+    if name != "photos":
+        raise ValueError(f"`name` must be digits or photos. Received: {name!r}")
+    from sklearn.datasets import load_sample_images
+
+    photos = load_sample_images().images
+    (x, y), (x_held, y_held), (x_test, y_test) = (
+        _photo_patches(photos, regions) for regions in PHOTO_REGIONS.values()
+    )
+    num_held = len(x) // 9  # a tenth of both together
+    return {
+        "x_train": np.concatenate([x, x_held[:num_held]]),
+        "y_train": np.concatenate([y, y_held[:num_held]]),
+        "x_test": x_test,
+        "y_test": y_test,
+    }
+
+
+def write_stand_ins(folder, num_train=1000, num_test=200):
+    """Writes small files that look like the public data sets, made from the embedded ones.
+
+    They let a program run without a network, through `VAE_KERAS_DATA`; its results mean nothing.
+    Grey sets are enlarged digits. Colour sets are patches of photographs, labelled by the tenths
+    of their brightness, 0 the darkest.
+
+    Args:
+        folder: where to write the files; created if missing.
+        num_train: number of training images, 10 to 1,437.
+        num_test: number of test images, 1 to 360.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+    if not 10 <= num_train <= 1437 or not 1 <= num_test <= 360:
+        raise ValueError(
+            f"`num_train` must be from 10 to 1437 and `num_test` from 1 to 360. "
+            f"Received: num_train={num_train!r}, num_test={num_test!r}"
+        )
+    os.makedirs(folder, exist_ok=True)
+    for name, entry in DATASETS.items():
+        if entry["substitute"] is None:
+            continue
+        arrays = read_embedded(entry["substitute"])
+        for part, number in (("train", num_train), ("test", num_test)):
+            x, y = arrays[f"x_{part}"][:number], arrays[f"y_{part}"][:number]
+            if entry["substitute"] == "digits":
+                x = np.pad(x[..., 0].repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
+            else:
+                y = x.mean(axis=(1, 2, 3)).argsort().argsort() * 10 // number
+            arrays[f"x_{part}"], arrays[f"y_{part}"] = x, y.astype("uint8")
+        np.savez_compressed(os.path.join(folder, f"{name}.npz"), **arrays)
+
+
+def _photo_patches(photos, regions, size=32, stride=8):
+    """Overlapping patches of regions of all photographs, in a fixed random order."""
+    patches, labels = [], []
+    for label, photo in enumerate(photos):
+        for left, right in regions:
+            windows = np.lib.stride_tricks.sliding_window_view(
+                photo[:, left:right], (size, size, 3)
+            )[::stride, ::stride]
+            patches.append(windows.reshape(-1, size, size, 3))
+            labels += [label] * len(patches[-1])
+    order = np.random.default_rng(0).permutation(len(labels))
+    return np.concatenate(patches)[order], np.array(labels)[order]
