@@ -1,0 +1,1 @@
+"""Figures: arrays and frames in, a Figure out."""

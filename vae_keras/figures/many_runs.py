@@ -1,0 +1,281 @@
+"""Figures that compare runs: sweeps, rate and distortion, spectra, histories, verdicts.
+
+Each returns a `matplotlib.figure.Figure`; `title` is a text above it.
+"""
+
+import itertools
+import textwrap
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox, ScaledTranslation
+from scipy import stats
+
+from vae_keras.figures import style
+from vae_keras.figures.names import COLUMNS, heading, label
+
+GEOMETRIC_RATIO = 4  # an axis whose ends differ by this factor or more is logarithmic
+SEED = {"ls": "", "alpha": 0.4, "ms": 3.5, "mew": 0, "mfc": "auto", "zorder": 1}
+OFFSETS = ((8, 8), (-8, 8), (8, -8), (-8, -8), (0, 11), (0, -11), (14, 0), (-14, 0))  # points
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+
+
+@style.styled
+def sweep_curves(table, swept, measures, together=False, title=None):
+    """Draws measures against a swept parameter, one row of panels for each data set.
+
+    A point is the mean over seeds, its bar the 95 % t interval of the mean, and every seed a faint
+    dot. Where the table has the linear twin of a measure, it is a dashed grey line. The data sets
+    stand side by side if there is one measure only.
+
+    Args:
+        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `likelihood`,
+            the swept parameter, the measures and, for their linear twin, `linear_<measure>`.
+        swept: name of the swept parameter; its values are the ticks.
+        measures: names of columns. A measure that no run has is left out.
+        together: whether all data sets share one row of panels, for measures on a common scale.
+
+    Raises:
+        ValueError: if the table has no rows, or lacks a column.
+    """
+    figure, _ = _compare(table, swept, swept, measures, together)
+    values = sorted(table[swept].unique())
+    geometric = values[0] > 0 and values[-1] >= GEOMETRIC_RATIO * values[0]
+    for panel in figure.axes:
+        panel.set_xscale("log" if geometric else "linear")
+        panel.set_xticks(values, [f"{value:g}" for value in values])
+        panel.xaxis.set_minor_locator(NullLocator())
+    return style.finish(figure, title, _seed_entries(table, swept))
+
+
+@style.styled
+def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), title=None):
+    """Draws the quality of reconstructions against the rate, one row of panels for each data set.
+
+    A point is the mean over the seeds of one value of the swept parameter, which stands beside it
+    where there is room. Otherwise as `sweep_curves`.
+
+    Args:
+        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `likelihood`,
+            the swept parameter, `kl_divergence` and the distortions.
+        swept: name of the parameter that leads along the curve.
+        distortions: names of columns.
+
+    Raises:
+        ValueError: if the reconstruction losses of several likelihoods would share a panel.
+
+    Reference:
+        Alemi et al., 2018, "Fixing a Broken ELBO", section 2.
+    """
+    if "reconstruction_loss" in distortions and table["likelihood"].nunique() > 1:
+        raise ValueError(
+            "`distortions` must be comparable between the likelihoods of the table, as psnr is; "
+            f"the reconstruction loss is not. Received: {sorted(table['likelihood'].unique())}"
+        )
+    figure, curves = _compare(table, swept, "kl_divergence", distortions)
+    for panel in figure.axes:
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_major_formatter(PLAIN)
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.margins(x=0.1)
+    beside = f"The number beside a point is its {label(swept)}."
+    style.finish(figure, title, _seed_entries(table, swept), beside)
+    figure.draw_without_rendering()  # gives the panels their places, on which the labels depend
+    for panel in figure.axes:
+        _annotate(panel, curves[panel])
+    return figure
+
+
+@style.styled
+def spectra(curves, title=None):
+    """Draws the KL divergence of each latent dimension, largest first.
+
+    Args:
+        curves: dict from label to an array `(latent_dim,)`, in falling order, nats/image.
+    """
+    figure, ((axes,),) = style.panels(width=5.8, height=3.3)
+    for (name, spectrum), color in zip(curves.items(), _colors(curves), strict=True):
+        axes.plot(np.arange(len(spectrum)) + 1, spectrum, ".-", color=color, label=name)
+    axes.axhline(0.5, color="0.5", linestyle=":", label="used: above 0.5")
+    axes.set(xlabel="latent dimension, largest first", ylabel=heading("kl_divergence"))
+    axes.set_xlim(left=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    return style.finish(figure, title, beside=True)
+
+
+@style.styled
+def epoch_curves(histories, measures, title=None):
+    """Draws measures of several runs after each epoch, of validation images dashed.
+
+    Args:
+        histories: dict from label to the `pandas.DataFrame` of a run's `history.csv`.
+        measures: names of columns; of validation images they begin with `val_`. Where a history
+            has only one of the two, that is drawn.
+
+    Raises:
+        ValueError: if there is no measure.
+    """
+    if not measures:
+        raise ValueError("`measures` must name at least one column. Received: none")
+    figure, axes = style.panels(1, len(measures))
+    for panel, measure in zip(axes.flat, measures, strict=True):
+        for (name, history), color in zip(histories.items(), _colors(histories), strict=True):
+            for column, line, shown in ((measure, "-", name), (f"val_{measure}", "--", None)):
+                if column in history:
+                    look = {"color": color, "linestyle": line, "label": shown, "markersize": 3}
+                    panel.plot(history["epoch"] + 1, history[column], marker="o", **look)
+        panel.set(xlabel="epoch", ylabel=style.axis_label(measure))
+        panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    kinds = {"training images": "-", "validation images": "--"}
+    extra = [Line2D([], [], color="0.3", ls=line, label=kind) for kind, line in kinds.items()]
+    return style.finish(figure, title, extra)
+
+
+@style.styled
+def forest(verdicts, title=None):
+    """Draws the number of every claim and its 95 % interval, in units of the margin.
+
+    Args:
+        verdicts: `pandas.DataFrame` with a row for each claim and data set and the columns
+            `statement`, `dataset`, `difference` (positive in the direction that is claimed), its
+            interval `low` to `high`, `margin`, `unit` and `verdict`.
+    """
+    figure, ((axes,),) = style.panels(width=10.0, height=1.6 + 0.3 * len(verdicts))
+    axes.axvspan(-1, 1, color="0.9", zorder=0)
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    place, middles = 0.0, {}
+    for statement, rows in verdicts.groupby("statement", sort=False):
+        middles[place + (len(rows) - 1) / 2] = textwrap.fill(statement, 60)
+        for number, (_, row) in enumerate(rows.iterrows()):
+            _draw_verdict(axes, row, place + number)
+        place += len(rows) + 0.6
+    axes.set_yticks([*middles], [*middles.values()])
+    axes.set(ylim=(place - 0.8, -0.8), xlabel="difference, in units of the margin that matters")
+    axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter(PLAIN)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return style.finish(figure, title, [Patch(color="0.9", label="too small to matter")])
+
+
+def _compare(table, swept, across, measures, together=False):
+    """Draws measures across a column; returns the figure and, of each panel, its curves."""
+    missing = {"dataset", "likelihood", swept, across} - set(table.columns)
+    if missing or table.empty:
+        raise ValueError(
+            f"`table` must have rows and the columns dataset, likelihood, {swept} and {across}. "
+            f"Received: {len(table)} rows without {sorted(missing)}"
+        )
+    found = [name for name in measures if name in table and table[name].notna().any()]
+    measures = found or measures
+    groups = [("", table)] if together else [*table.groupby("dataset", sort=False)]
+    shape = len(groups), len(measures)
+    figure, axes = style.panels(*(shape if shape[1] > 1 else shape[::-1]))
+    curves = {}
+    for (dataset, runs), row in zip(groups, axes.reshape(shape), strict=True):
+        row[0].set_title(label(dataset))
+        for panel, measure in zip(row, measures, strict=True):
+            panel.set(xlabel=heading(across), ylabel=style.axis_label(measure))
+            measured = runs.dropna(subset=measure) if measure in runs else runs[:0]
+            curves[panel] = _draw_panel(panel, measured, swept, across, measure)
+    return figure, curves
+
+
+def _draw_panel(panel, runs, swept, across, measure):
+    """Draws a curve for each data set and likelihood, and the linear twin.
+
+    Returns the curves, `pandas.DataFrame`s of `x` and `y` whose index is the swept values.
+    """
+    if runs.empty:
+        panel.set_yticks([])
+        panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center")
+        return []
+    curves, move = [], ScaledTranslation(5 / 72, 0, panel.figure.dpi_scale_trans)
+    for (dataset, likelihood), alike in runs.groupby(["dataset", "likelihood"], sort=False):
+        look = {
+            "color": style.DATASET_COLORS.get(dataset, "black"),
+            "marker": style.LIKELIHOOD_MARKERS.get(likelihood, "X"),
+            "mfc": "auto" if likelihood == "bce" else "white",  # tells curves apart that cross
+        }
+        repeated = alike[alike.duplicated(swept, keep=False)]
+        beside = panel.transData + move if across == swept else panel.transData
+        panel.plot(repeated[across], repeated[measure], transform=beside, **look | SEED)
+        seeds = alike.groupby(swept)
+        x, y, errors = seeds[across].mean(), seeds[measure].mean(), seeds[measure].agg(_half_width)
+        across_errors = None if across == swept else seeds[across].agg(_half_width)
+        name = f"{label(dataset)}, {label(likelihood)}{', one seed' if repeated.empty else ''}"
+        panel.errorbar(x, y, errors, across_errors, capsize=2, label=name, **look)
+        curves.append(pd.DataFrame({"x": x, "y": y}))
+    if across == swept and f"linear_{measure}" in runs:
+        twins = runs.groupby("dataset", sort=False)
+        for (dataset, alike), dash in zip(twins, itertools.cycle(["--", ":", "-."])):
+            line = alike.groupby(swept)[f"linear_{measure}"].mean().dropna()
+            name = "linear twin" + (f", {label(dataset)}" if len(twins) > 1 else "")
+            panel.plot(line.index, line, dash, color="0.45", label=name)
+    # The axis is at least twice as wide as the spread over seeds, and ten of the last decimals.
+    seeds = runs.groupby(["dataset", "likelihood", swept])[measure]
+    decimals = COLUMNS[measure][2] if measure in COLUMNS else 1
+    least = max(2 * (seeds.max() - seeds.min()).max(), 10 * 0.1**decimals)
+    panel.margins(y=0.1)
+    low, high = panel.get_ylim()
+    missing = max(0, least - (high - low)) / 2
+    panel.set_ylim(low - missing, high + missing)
+    return curves
+
+
+def _seed_entries(table, swept):
+    """The legend's entries for seeds, where a setting has several."""
+    if not table.duplicated(["dataset", "likelihood", swept]).any():
+        return []
+    dot = Line2D([], [], color="black", marker="o", label="each seed", **SEED)
+    return [dot, Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
+
+
+def _half_width(values):
+    """Half the width of the 95 % t interval of a mean; 0 for a single value."""
+    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else 0.0
+
+
+def _annotate(panel, curves):
+    """Writes each value, of several curves those at the ends, where it covers nothing."""
+    taken = []
+    for curve in curves:
+        points = panel.transData.transform(curve)
+        lines = np.linspace(points[:-1], points[1:], 50).reshape(-1, 2)
+        taken += [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
+        taken += [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in lines]
+    options = {"textcoords": "offset points", "fontsize": 8, "ha": "center", "va": "center"}
+    for number, curve in enumerate(curves):
+        if len(curves) > 1:
+            curve = curve.iloc[[0, -1]] if len(curve) > 1 else curve[:0]
+        for value, point in curve.iterrows():
+            note = panel.annotate(f"{value:g}", point, (0, 0), **options)
+            for x, y in OFFSETS:
+                note.set_position((x, -y if number % 2 else y))  # above one curve, below the next
+                box = note.get_window_extent()
+                if not any(map(box.overlaps, taken)):
+                    taken.append(box)
+                    break
+            else:
+                note.remove()
+
+
+def _draw_verdict(axes, row, place):
+    color, text = style.DATASET_COLORS.get(row["dataset"], "black"), row["verdict"]
+    difference, low, high = (row[name] / row["margin"] for name in ("difference", "low", "high"))
+    if difference == difference:  # not NaN: it was tested
+        text = f"{row['difference']:+.3g} {row['unit']}".strip() + f", {text}"
+        axes.plot([low, high], [place, place], color=color)
+        axes.plot(difference, place, "o", color=color, label=label(row["dataset"]))
+    options = {"va": "center", "fontsize": 8, "color": color}
+    axes.annotate(text, (1.03, place), xycoords=("axes fraction", "data"), **options)
+
+
+def _colors(curves):
+    return mpl.colormaps["viridis"](np.linspace(0, 0.9, len(curves)))

@@ -1,0 +1,126 @@
+"""Display names, units and decimals of every parameter, measure and value: their one home."""
+
+# Of each column of the results: its heading, its unit and the decimals that tables show; without
+# decimals, a value is shown as it is.
+COLUMNS = {
+    # Parameters, in the order in which tables show them.
+    "dataset": ("data set", "", None),
+    "image_size": ("image size", "pixels", None),
+    "likelihood": ("likelihood", "", None),
+    "architecture": ("architecture", "", None),
+    "conditional": ("class labels", "", None),
+    "latent_dim": ("latent size", "", None),
+    "beta": ("beta", "", None),
+    "warmup_epochs": ("warm-up", "epochs", None),
+    "kl_cycles": ("KL cycles", "", None),
+    "free_bits": ("free bits", "nats/dimension", None),
+    "epochs": ("epochs", "", None),
+    "batch_size": ("batch size", "images", None),
+    "learning_rate": ("learning rate", "", None),
+    "learning_rate_schedule": ("schedule", "", None),
+    "train_fraction": ("share of training images", "", None),
+    "evaluation_fraction": ("share of test images", "", None),
+    "seed": ("seed", "", None),
+    # Likelihoods and their bounds.
+    "elbo": ("ELBO", "nats/image", 1),
+    "train_elbo": ("ELBO, training images", "nats/image", 1),
+    "refined_elbo": ("ELBO, refined posteriors", "nats/image", 2),
+    "reconstruction_loss": ("reconstruction loss", "nats/image", 1),
+    "kl_divergence": ("KL divergence", "nats/image", 1),
+    "loss": ("loss", "nats/image", 1),
+    "excess": ("excess", "nats/image", 1),
+    "train_excess": ("excess, training images", "nats/image", 1),
+    "excess_per_pixel": ("excess", "nats/pixel and channel", 3),
+    "nll": ("NLL", "nats/image", 1),
+    "binary_nll": ("binary NLL", "nats/image", 1),
+    "exact_nll": ("exact NLL", "nats/image", 2),
+    "bits_per_dim": ("NLL", "bits/dim", 3),
+    "elbo_bits_per_dim": ("negative ELBO", "bits/dim", 3),
+    # The parts of the gap at latent size 2.
+    "gap_approximation": ("approximation", "nats/image", 2),
+    "gap_amortisation": ("amortisation", "nats/image", 2),
+    "gap_amortisation_generalisation": ("amortisation, generalisation", "nats/image", 2),
+    "gap_decoder": ("decoder, generalisation", "nats/image", 2),
+    # Images.
+    "mse": ("MSE", "1/pixel", 4),
+    "psnr": ("PSNR", "dB", 2),
+    "ssim": ("SSIM", "", 3),
+    "explained_variance": ("explained variance", "", 3),
+    "sharpness": ("sharpness", "", 3),
+    "fd_samples": ("FD of samples", "", 1),
+    "fd_mixture": ("FD of samples, mixture", "", 1),
+    "fd_reconstructions": ("FD of reconstructions", "", 1),
+    "fid": ("FID of samples", "", 1),
+    # Codes.
+    "active_units": ("active units", "", 0),
+    "used_units": ("used units", "", 0),
+    "participation_ratio": ("participation ratio", "", 1),
+    "probe_accuracy": ("probe accuracy", "", 3),
+    # How many, how long and on what.
+    "num_parameters": ("parameters", "", 0),
+    "num_test_images": ("test images", "", 0),
+    "num_gap_images": ("images, gap", "", 0),
+    "train_seconds": ("training", "s", 0),
+    "evaluation_seconds": ("evaluation", "s", 0),
+    "images_per_second": ("speed", "images/s", 0),
+    "peak_memory_gb": ("peak memory", "GB", 1),
+}
+# What is said of several columns alike: of the linear twin, and how many images a measure saw.
+TWINS = ("nll", "mse", "psnr", "ssim", "probe_accuracy", "fd_samples", "fd_reconstructions")
+COUNTED = {"nll": "NLL", "binary_nll": "binary NLL", "fd": "FD", "fid": "FID"}
+COLUMNS |= {f"linear_{m}": (f"{COLUMNS[m][0]}, linear twin", *COLUMNS[m][1:]) for m in TWINS}
+COLUMNS |= {
+    f"num_{name}_{kind}": (f"{kind}, {text}", "", 0)
+    for name, text in COUNTED.items()
+    for kind in ("images", "samples")
+}
+VALUES = {
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "svhn": "SVHN",
+    "bce": "cross-entropy",
+    "mse": "unit variance",
+    "sigma": "learned variance",
+    "logistic": "discretised logistic",
+    "mlp": "MLP",
+    "deep_mlp": "deep MLP",
+    "residual_1024": "residual, 1,024 units",
+}
+
+
+def heading(column):
+    """Returns the heading of a column, with its unit: "ELBO (nats/image)"."""
+    name, unit, _ = COLUMNS.get(column, (column.replace("_", " "), "", None))
+    return f"{name} ({unit})" if unit else name
+
+
+def label(name):
+    """Returns the display name of a value or a column: "Fashion-MNIST", "latent size".
+
+    `"mse"` names both a likelihood and a measure: here it is the likelihood, "unit variance"; the
+    measure is `heading("mse")`. Of `"folder:/path/to/birds"` the folder's name is shown, and any
+    other text as it is.
+    """
+    if name.startswith("folder:"):
+        return name.rstrip("/").rpartition("/")[2]
+    return VALUES.get(name) or (heading(name) if name in COLUMNS else name)
+
+
+def format_value(column, value):
+    """Returns a parameter or a measure as text; a missing value as an empty text.
+
+    Args:
+        column: name of a column, which decides the number of decimals.
+        value: a text, a truth value or a number.
+    """
+    if isinstance(value, str):
+        return label(value)
+    if value is None or value != value:  # NaN is the only number that differs from itself
+        return ""
+    if str(value) in ("True", "False"):  # Python's or NumPy's
+        return "yes" if value else "no"
+    decimals = COLUMNS.get(column, ("", "", None))[2]
+    if decimals is None:
+        return f"{value:g}"
+    return f"{value:,.0f}" if decimals == 0 else f"{value:.{decimals}f}"

@@ -1,0 +1,132 @@
+"""Figures of the numbers of one run: grey levels, training, latent codes, the gap.
+
+Each returns a `matplotlib.figure.Figure`; `title` is a text above it.
+"""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from vae_keras.figures import many_runs, style
+from vae_keras.figures.names import label
+from vae_keras.figures.pictures import check_labels, to_pixels
+
+GAP_PARTS = {
+    "gap_approximation": "Gaussian\nposterior",
+    "gap_amortisation": "encoder,\ntraining images",
+    "gap_amortisation_generalisation": "encoder,\ngeneralisation",
+    "gap_decoder": "decoder,\ngeneralisation",
+}
+
+
+@style.styled
+def grey_level_histogram(images, title=None):
+    """Draws the share of pixels (and channels) at each grey level.
+
+    Args:
+        images: dict from data set to images, uint8 or floats in [0, 1],
+            `(num_images, height, width, channels)`.
+    """
+    figure, ((axes,),) = style.panels(width=6.4)
+    for name, pixels in images.items():
+        levels = to_pixels(pixels).ravel()
+        share = np.bincount(levels, minlength=256) / levels.size
+        color = style.DATASET_COLORS.get(name, "black")
+        axes.step(range(256), share, where="mid", color=color, label=label(name))
+    axes.set(xlabel="grey level (0 to 255)", ylabel="share of pixels", yscale="log")
+    axes.set_xticks([0, 64, 128, 192, 255])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
+    return style.finish(figure, title)
+
+
+def training_curves(history, title=None):
+    """Draws losses and image quality after each epoch of a run's `history.csv`, a DataFrame."""
+    shown = ("reconstruction_loss", "kl_divergence", "psnr", "ssim")
+    measures = [name for name in shown if name in history]
+    return many_runs.epoch_curves({"": history}, measures, title)
+
+
+@style.styled
+def latent_map(codes, labels, class_names, axis_labels=("z_1", "z_2"), title=None):
+    """Draws latent codes in the plane, coloured by class.
+
+    Args:
+        codes: `(num_images, 2)`.
+        labels: integers, `(num_images,)`, or `None` for images without classes.
+        class_names: names of the classes, in the order of their labels.
+        axis_labels: what the two axes are.
+    """
+    figure, ((axes,),) = style.panels(width=6.4, height=4.6)
+    scatter_classes(axes, codes, labels, class_names)
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
+    return style.finish(figure, title, beside=True)
+
+
+@style.styled
+def latent_maps(maps, labels, class_names, title=None):
+    """Draws maps of the same codes, a dict from name to `(num_images, 2)`, as `latent_map` does."""
+    figure, axes = style.panels(1, len(maps), width=4.8, height=4.0)
+    for panel, (name, codes) in zip(axes.flat, maps.items(), strict=True):
+        scatter_classes(panel, codes, labels, class_names)
+        panel.set(xlabel=f"{name}, first axis", ylabel=f"{name}, second axis")
+    return style.finish(figure, title, beside=True)
+
+
+def scatter_classes(axes, codes, labels, class_names):
+    """Scatters codes by class, see `latent_map`.
+
+    Returns:
+        List of pairs: which codes are of a class, `(num_images,)`, and the artist of their points.
+    """
+    if np.ndim(codes) != 2 or np.shape(codes)[1] != 2:
+        raise ValueError(
+            f"`codes` must have the shape (num_images, 2). Received: {np.shape(codes)}"
+        )
+    if labels is None:
+        labels, class_names = np.zeros(len(codes), int), [None]
+    check_labels(labels, codes)
+    colors = mpl.colormaps["tab10" if len(class_names) <= 10 else "tab20"].colors
+    points = []
+    for number, name in enumerate(class_names):
+        chosen = np.equal(labels, number)
+        look = {"s": 6, "color": colors[number % len(colors)], "label": name}
+        points.append((chosen, axes.scatter(*np.asarray(codes)[chosen].T, **look)))
+    return points
+
+
+@style.styled
+def gap_bars(parts, title=None):
+    """Draws what the bound on test images loses, part by part, data sets side by side.
+
+    At latent size 2 the likelihood is exact, so that the difference between minus the ELBO of test
+    images and the exact NLL of training images falls into four parts.
+
+    Args:
+        parts: dict from data set to a dict, or to a `pandas.DataFrame` of its runs, with the keys
+            `gap_approximation`, `gap_amortisation`, `gap_amortisation_generalisation` and
+            `gap_decoder`: nats/image, a number or one for each seed.
+
+    Reference:
+        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
+    """
+    figure, ((axes,),) = style.panels(width=7.0, height=3.0)
+    width = 0.8 / len(parts)
+    for number, (dataset, values) in enumerate(parts.items()):
+        seeds = np.array([np.atleast_1d(values[part]) for part in GAP_PARTS])
+        seeds = np.concatenate([seeds, seeds.sum(axis=0, keepdims=True)])
+        places = np.arange(len(seeds)) + (number - (len(parts) - 1) / 2) * width
+        look = {"color": style.DATASET_COLORS.get(dataset, "black"), "label": label(dataset)}
+        means = seeds.mean(axis=1)
+        axes.bar(places, means, 0.95 * width, **look)
+        if seeds.shape[1] > 1:
+            axes.plot(places, seeds, "o", color="black", alpha=0.4, markersize=3)
+        ends = np.where(means < 0, seeds.min(axis=1), seeds.max(axis=1))
+        for place, mean, end in zip(places, means, ends, strict=True):
+            offset = {"xytext": (0, -9 if mean < 0 else 3), "textcoords": "offset points"}
+            axes.annotate(f"{mean:.2f}", (place, end), ha="center", fontsize=8, **offset)
+    axes.set_xticks(range(len(seeds)), [*GAP_PARTS.values(), "all"])
+    axes.set_ylabel("nats/image lost")
+    axes.grid(axis="x", visible=False)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.margins(y=0.12)
+    return style.finish(figure, title)
