@@ -1,0 +1,1 @@
+"""The study: many runs of one notebook, declared, executed, recorded and compared."""

@@ -1,0 +1,230 @@
+"""What the study claims, as data, and the verdict on each claim."""
+
+import math
+
+import pandas as pd
+
+from vae_keras.figures import names
+from vae_keras.study import runs, sweeps, tables, verdicts
+from vae_keras.study.verdicts import Claim, Term, exceeds, list_claims, rise
+
+LEARNED = {"likelihood": "sigma"}
+# By the figure that shows them, in the order in which a reader meets them.
+BY_FIGURE = {
+    "03_reconstruction_and_rate": {
+        "The ELBO still rises from latent size 32 to 128": rise("elbo", "latent_dim", 32, 128),
+    },
+    "03_units": {
+        "From latent size 32 to 128 the active units grow by more than the used ones": (
+            *rise("active_units", "latent_dim", 32, 128),
+            *rise("used_units", "latent_dim", 128, 32),
+        ),
+        "Reconstructions improve from latent size 2 through 8 to 32": rise(
+            "psnr", "latent_dim", 2, 8, 32
+        ),
+    },
+    "03_samples": {
+        "A mixture of Gaussians fitted to the training codes samples better than the prior "
+        "(Ghosh et al., 2020; Chadebec & Allassonnière, 2022)": (
+            Term(1.0, "fd_samples", {}),
+            Term(-1.0, "fd_mixture", {}),
+        ),
+        "From latent size 8 to 128 samples of the prior lose more than samples of a mixture": (
+            *rise("fd_samples", "latent_dim", 8, 128),
+            *rise("fd_mixture", "latent_dim", 128, 8),
+        ),
+    },
+    "04_rate_distortion": {
+        "The ELBO is better at beta 1 than at 2": rise("elbo", "beta", 2.0, 1.0),
+        "The ELBO is better at beta 1 than at 0.5": rise("elbo", "beta", 0.5, 1.0),
+        "A larger beta gives up reconstruction, from 0.1 through 1 to 4": rise(
+            "psnr", "beta", 4.0, 1.0, 0.1
+        ),
+        "A larger beta uses fewer units, from 0.1 through 1 to 4": rise(
+            "used_units", "beta", 4.0, 1.0, 0.1
+        ),
+    },
+    "05_linear_twin": {
+        f"A VAE {does} than a linear model of the same latent size": (
+            Term(sign, measure, LEARNED),
+            Term(-sign, f"linear_{measure}", LEARNED),
+        )
+        for does, measure, sign in (
+            ("reconstructs better", "psnr", 1.0),
+            ("has a lower NLL", "nll", -1.0),
+            ("samples better", "fd_samples", -1.0),
+        )
+    },
+    "05_fixed_variance": {
+        "With unit variance, samples are better at beta 0.01 than at 1 (Rybkin et al., 2021)": (
+            rise("fd_samples", "beta", 0.01, 1.0, likelihood="mse")
+        ),
+        "A learned variance samples better than unit variance at beta 0.01 (Rybkin et al., 2021)": (
+            exceeds("fd_samples", {"likelihood": "mse", "beta": 0.01}, LEARNED)
+        ),
+    },
+    "05_common_scales": {
+        "Residual blocks raise the ELBO": rise("elbo", "architecture", "plain", "residual"),
+        "The class label raises the ELBO": rise("elbo", "conditional", False, True),
+    },
+    "04_warmup_fashion_mnist": {
+        "A linear warm-up of one epoch raises the ELBO": rise("elbo", "warmup_epochs", 0.0, 1.0),
+    },
+}
+THEIR_ORDERS = {"fashion_mnist": ("bce", "sigma", "mse"), "cifar10": ("sigma", "bce", "mse")}
+CLAIMS = [
+    *(claim for figure, terms in BY_FIGURE.items() for claim in list_claims(figure, terms)),
+    *(
+        Claim(
+            "Samples rank the likelihoods as in Dai & Wipf (2019)",
+            rise("fd_samples", "likelihood", *order),
+            "05_matched_rate",
+            (dataset,),
+        )
+        for dataset, order in THEIR_ORDERS.items()
+    ),
+]
+METHOD = (
+    "Each claim is one number: a difference, or the change along a chain of values by a straight "
+    "line through their ranks. It is taken within each seed where the runs share seeds, and shown "
+    "with its 95 % t interval. *No difference*: the interval lies within the margin that matters. "
+    "*Supported*, *contradicted*: p < 0.05, adjusted for the number of claims (Holm, 1979). "
+    "*Inconclusive*: neither. One seed decides nothing.\n\n"
+    "Dai & Wipf (2019: cross-entropy, learned, unit variance on Fashion-MNIST; learned variance "
+    "first on CIFAR-10) and Rybkin et al. (2021) measured the FID of other networks, trained for "
+    "longer. Their statements are not tested under their protocol: what is tested is whether the "
+    "same order shows in the Fréchet distances (FD) of this study."
+)
+
+
+def check_all(table, claims=CLAIMS):
+    """Decides claims on the finished runs that the study shows.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+        claims: list of `Claim`; p-values are adjusted for their number.
+
+    Returns:
+        `pandas.DataFrame`, a row for each claim and data set: `statement`, `measure`, `dataset`,
+        `verdict`, `difference` (positive in the direction that is claimed; missing where nothing is
+        decided), its 95 % interval from `low` to `high`, `margin`, `unit`, `seeds`, `notebook` (its
+        number), `figure`, and `evidence`: the means and standard deviations.
+    """
+    shown = {
+        sweep: runs.select(table, sweeps.declared_runs(sweep, sweeps.SHOWN_BUDGET))
+        for sweep in {claim.sweep for claim in claims}
+    }
+    rows, effects = [], []
+    for claim in claims:
+        weights, measure = [term.weight for term in claim.terms], claim.terms[0].measure
+        for dataset in claim.datasets:
+            values = [values_of(shown[claim.sweep], dataset, *term[1:]) for term in claim.terms]
+            effects.append(verdicts.estimate(values, weights) if all(values) else None)
+            rows.append(
+                {
+                    "statement": claim.statement,
+                    "measure": measure,
+                    "dataset": dataset,
+                    "verdict": "not decided: one seed" if all(values) else "not measured",
+                    **dict.fromkeys(("difference", "low", "high"), math.nan),
+                    "margin": verdicts.margin(measure, dataset),
+                    "unit": names.COLUMNS[measure][1],
+                    "seeds": min(map(len, values)),
+                    "notebook": claim.figure[:2],
+                    "figure": claim.figure,
+                    "evidence": _evidence(claim.terms, values),
+                }
+            )
+    decided = [(row, effect) for row, effect in zip(rows, effects, strict=True) if effect]
+    adjusted = verdicts.holm([effect.p_value for _, effect in decided])
+    for (row, effect), p_value in zip(decided, adjusted, strict=True):
+        row["verdict"] = verdicts.decide(effect, p_value, row["margin"])
+        row |= {name: getattr(effect, name) for name in ("difference", "low", "high", "seeds")}
+    return pd.DataFrame(rows)
+
+
+def values_of(shown, dataset, measure, changes):
+    """Returns the values of a measure in one setting, a dict from seed to value.
+
+    Args:
+        shown: `pandas.DataFrame`, rows of `runs.select`.
+        dataset: name of the data set.
+        measure: name of a column; without it there are no values.
+        changes: dict of the parameters in which the setting differs from `sweeps.FIXED`.
+    """
+    settings = {**sweeps.FIXED, "dataset": dataset, **changes}
+    settings.pop("seed")
+    chosen = shown[(shown[[*settings]] == pd.Series(settings)).all(axis=1)]
+    if measure not in chosen:
+        return {}
+    return chosen.set_index("seed")[measure].dropna().to_dict()
+
+
+def _evidence(terms, values):
+    """The mean and the standard deviation of every term, those of one measure together."""
+    settings = [sweeps.FIXED | term.changes for term in terms]
+    varied = [name for name in settings[0] if len({setting[name] for setting in settings}) > 1]
+    parts = {}
+    for term, setting, found in zip(terms, settings, values, strict=True):
+        text = tables.spread(term.measure, found) or "not measured"
+        if varied:
+            text += f" ({phrase({name: setting[name] for name in varied})})"
+        parts.setdefault(names.heading(term.measure), {})[text] = None  # each once, in order
+    return "; ".join(f"{heading}: {', '.join(texts)}" for heading, texts in parts.items())
+
+
+def phrase(changes):
+    """Returns a setting in words, as in "unit variance, beta 0.01"; of no change an empty text."""
+    words = []
+    for name, value in changes.items():
+        heading, text = names.COLUMNS[name][0], names.format_value(name, value)
+        if isinstance(value, bool):
+            text = f"{'with' if value else 'without'} {heading}"
+        words.append(text if isinstance(value, str | bool) else f"{heading} {text}")
+    return ", ".join(words)
+
+
+def describe(row):
+    """Renders a row of `check_all`, as in "**supported**, +2.53 dB (+2.30 to +2.76)"."""
+    if pd.isna(row["difference"]):
+        return f"**{row['verdict']}**"
+    heading, unit, decimals = names.COLUMNS[row["measure"]]
+    low, number, high = (
+        f"{row[name]:+.{max(1, decimals)}f}" for name in ("low", "difference", "high")
+    )
+    return f"**{row['verdict']}**, {number} {unit or heading} ({low} to {high})"
+
+
+def markdown(notebook, table, claims=CLAIMS):
+    """Renders the claims that a notebook shows, and the means behind them.
+
+    Args:
+        notebook: stem of the notebook.
+        table: `pandas.DataFrame` of `runs.load_results`.
+        claims: list of `Claim`; p-values are adjusted for their number.
+    """
+    checked = check_all(table, claims)
+    return render(checked[checked["notebook"] == notebook[:2]])
+
+
+def render(checked, link=None):
+    """Renders verdicts as a table and, below, the means and standard deviations behind them.
+
+    Args:
+        checked: rows of `check_all`.
+        link: function from the stem of a figure to a link, for a column of links.
+    """
+    datasets = list(dict.fromkeys(checked["dataset"]))
+    cells = []
+    for statement, rows in checked.groupby("statement", sort=False):
+        found = {row["dataset"]: describe(row) for row in rows.to_dict("records")}
+        seeds = ", ".join(map(str, dict.fromkeys(rows["seeds"])))
+        cells.append([statement, *(found.get(name, "") for name in datasets), seeds])
+        if link:
+            cells[-1].append(link(rows["figure"].iloc[0]))
+    columns = ["claim", *map(names.label, datasets), "seeds", *(["figure"] if link else [])]
+    evidence = [
+        f"- {row['statement']}, {names.label(row['dataset'])}: {row['evidence']}."
+        for row in checked.to_dict("records")
+    ]
+    return "\n\n".join([tables.render(cells, columns, left=len(columns)), "\n".join(evidence)])

@@ -1,0 +1,218 @@
+"""`python -m vae_keras.study`: execute the runs of a sweep, write the report, list the sweeps."""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import papermill
+
+from vae_keras.data.catalogue import DATASETS, is_own
+from vae_keras.study import execute, runs, sweeps
+from vae_keras.study.parameters import PARAMETERS
+
+MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "used_units"]
+
+
+def main(arguments=None):
+    """Runs the command.
+
+    Args:
+        arguments: list of texts, by default those of the command line.
+
+    Returns:
+        The exit status: 1 if a run failed, 2 after any other error, 130 after Ctrl-C.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m vae_keras.study", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True)
+    sweep = commands.add_parser("sweep", help="execute the runs of a sweep that are not finished")
+    sweep.set_defaults(command=_sweep)
+    add = sweep.add_argument
+    add("sweep", nargs="?", default="quick", help=f"{', '.join(sweeps.SWEEPS)} (default: quick)")
+    add("--budget", default="quick", help=f"{', '.join(sweeps.BUDGETS)} (default: quick)")
+    choices = ("auto", "real", "embedded")
+    help = "which images: the embedded ones need no network and stand in for the real ones where "
+    help += "these are not available (default: auto)"
+    add("--data", default="auto", choices=choices, help=help)
+    add("--dataset", help="one data set for all runs, or folder:/path/to/images of your own")
+    add("--jobs", type=int, help="runs at a time (default: what the machine offers)")
+    add("--force", action="store_true", help="execute finished runs again")
+    add("--retry-failed", action="store_true", help="try failed runs again")
+    add("--time-limit", type=float, metavar="HOURS", help="stop a run that takes longer")
+    report = commands.add_parser("report", help="write tables, figures and the README's numbers")
+    report.set_defaults(command=_report)
+    listing = commands.add_parser("list", help="list the sweeps, and which runs are finished")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _sweep(options):
+    jobs = execute.default_jobs() if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise ValueError(f"`--jobs` must be at least 1. Received: {jobs}")
+    time_limit = None if options.time_limit is None else options.time_limit * 3600
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"`--time-limit` must be above 0 hours. Received: {options.time_limit}")
+    _check_notebook(sweeps.NOTEBOOK)
+    _choose_folder(options)
+    declared = _choose_runs(options)
+    todo = [run for run in declared if options.force or not runs.is_finished(run)]
+    failures = {} if options.force or options.retry_failed else _failed_before(todo)
+    todo = [run for run in todo if runs.run_name(run) not in failures]
+    _announce(options, declared, todo, failures, jobs)
+    interrupted, busy = True, []
+    try:
+        if todo:
+            failed, busy = execute.execute_all(
+                sweeps.NOTEBOOK, todo, jobs, options.force, time_limit
+            )
+            failures |= failed
+        interrupted = False
+    finally:
+        _summarise(options, declared, failures, busy, interrupted)
+    _report(options)
+    return 1 if failures else 0
+
+
+def _check_notebook(notebook):
+    """Compares the parameters of the notebook with `PARAMETERS`, both ways."""
+    if not notebook.exists():
+        raise FileNotFoundError(
+            f"there is no {notebook}: sweeps run from a checkout of the repository"
+        )
+    for name in sorted(set(papermill.inspect_notebook(str(notebook))) ^ set(PARAMETERS)):
+        places = (notebook.name, "the study")[:: -1 if name in PARAMETERS else 1]
+        raise ValueError(f"the parameter {name!r} of {places[0]} is unknown to {places[1]}")
+
+
+def _choose_folder(options):
+    """Keeps runs that are not of the study in a folder of their own, which git ignores."""
+    own = is_own(options.dataset)
+    if (own or options.budget == "quick") and not os.environ.get("VAE_KERAS_MODELS"):
+        folder = runs.models_folder() / ("own" if own else "quick")
+        os.environ["VAE_KERAS_MODELS"] = str(folder)
+
+
+def _choose_runs(options):
+    """Lists the runs, after fetching their images or choosing those that stand in for them."""
+    dataset = options.dataset
+    if is_own(dataset):
+        kind, colon, path = dataset.rpartition("folder:")
+        dataset = kind + colon + os.path.abspath(os.path.expanduser(path))
+    embedded = options.data == "embedded" and dataset is None
+    declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
+    todo = [run for run in declared if options.force or not runs.is_finished(run)]
+    missing = sorted({run["dataset"] for run in todo if not _is_here(run["dataset"])})
+    error = _fetch(missing) if missing else None
+    if error is None:
+        return declared
+    if options.data == "real" or dataset is not None:
+        raise FileNotFoundError(error)
+    print(
+        f"{error}\nThe embedded images, `digits` and `photos`, stand in for the real ones. "
+        f"`make sweep DATA=real` makes this an error.",
+        flush=True,
+    )
+    return sweeps.declared_runs(options.sweep, options.budget, substitute=True)
+
+
+def _is_here(dataset):
+    """Tells whether a data set is embedded, or a file in `$VAE_KERAS_DATA`."""
+    if dataset in DATASETS and DATASETS[dataset]["substitute"] is None:
+        return True
+    folder = os.environ.get("VAE_KERAS_DATA")
+    return bool(folder) and (Path(folder).expanduser() / f"{dataset}.npz").exists()
+
+
+def _fetch(names):
+    """Fetches data sets for all runs; returns `None`, or what is not available in a line."""
+    print(f"looking for {', '.join(names)} ...", flush=True)
+    command = [sys.executable, "-m", "vae_keras.data", *names]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    messages = result.stderr.strip().splitlines() or [f"{shlex.join(command)} failed"]
+    return messages[-1].removeprefix("error: ") if result.returncode else None
+
+
+def _failed_before(todo):
+    failed = ((runs.run_name(run), runs.read_failure(run)) for run in todo)
+    return {name: f["reason"] for name, f in failed if f and not f["again"]}
+
+
+def _announce(options, declared, todo, failures, jobs):
+    finished = len(declared) - len(todo) - len(failures)
+    print(f"sweep {options.sweep}, budget {options.budget}: {len(declared)} runs")
+    print(f"{finished} of them were finished before")
+    for name, reason in failures.items():
+        print(f"failed before: {name}: {reason.splitlines()[0]}")
+    if todo:
+        seconds, covered = execute.estimate(todo, runs.read_records())
+        text = "for how long is not known yet"
+        if covered:
+            text = f"about {execute.duration(seconds / min(jobs, len(todo)))}"
+            text += f" for {covered} of them" if covered < len(todo) else ""
+        print(f"{len(todo)} runs to do, {jobs} at a time: {text}", flush=True)
+
+
+def _summarise(options, declared, failures, busy, interrupted):
+    table = runs.select(runs.write_results(), declared)
+    if len(table) and not interrupted:
+        shown = [name for name in PARAMETERS if table[name].nunique() > 1]
+        shown += [name for name in MEASURES if name in table]
+        print(table[shown].to_string(index=False, float_format="{:.4g}".format))
+    print(f"{len(table)} of {len(declared)} runs are finished: {runs.models_folder()}")
+    if busy:
+        print(f"{len(busy)} runs are executed by another sweep")
+    for name, reason in failures.items():
+        print(f"FAILED {name}: {reason.splitlines()[0]}")
+    if interrupted or failures:
+        settings = {"SWEEP": options.sweep, "BUDGET": options.budget, "DATASET": options.dataset}
+        words = [f"{name}={shlex.quote(text)}" for name, text in settings.items() if text]
+        words += ["RETRY=1"] if failures else []
+        print(f"to go on: make sweep {' '.join(words)}", flush=True)
+
+
+def _report(_):
+    from vae_keras.study import report  # draws figures, which takes a second to import
+
+    return report.main()
+
+
+def _list(_):
+    folder = runs.models_folder()
+    listed = runs.read_records(folder) + runs.read_records(folder / "quick")
+    records = {record["run"]: record for record in listed}
+    form = "{:<28}{:>6}" + "{:>16}" * len(sweeps.BUDGETS)
+    print("Runs of each sweep, and how many of each budget are finished, in what time in all.\n")
+    print(form.format("SWEEP", "runs", *sweeps.BUDGETS))
+    for sweep in sweeps.SWEEPS:
+        cells = []
+        for budget in sweeps.BUDGETS:
+            names = map(runs.run_name, sweeps.declared_runs(sweep, budget))
+            finished = [records[name] for name in names if name in records]
+            seconds = sum(
+                record.get(name, 0)
+                for record in finished
+                for name in ("train_seconds", "evaluation_seconds")
+            )
+            text = f"{len(finished)} in {execute.duration(seconds)}" if finished else "-"
+            cells.append(text)
+        print(form.format(sweep, len(sweeps.declared_runs(sweep, "study")), *cells))
+    return 0

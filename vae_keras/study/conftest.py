@@ -1,0 +1,66 @@
+import nbformat
+import pytest
+
+from vae_keras.study.parameters import PARAMETERS
+
+VALID = {
+    "dataset": "fashion_mnist",
+    "image_size": 32,
+    "latent_dim": 2,
+    "beta": 1.0,
+    "likelihood": "bce",
+    "architecture": "residual",
+    "conditional": False,
+    "warmup_epochs": 0.0,
+    "kl_cycles": 1,
+    "free_bits": 0.0,
+    "epochs": 2,
+    "batch_size": 64,
+    "learning_rate": 4e-3,
+    "learning_rate_schedule": "linear",
+    "train_fraction": 1.0,
+    "evaluation_fraction": 1.0,
+    "seed": 0,
+}
+# The cells of a notebook that trains nothing.
+START = f"""
+import os, signal, time
+from pathlib import Path
+from vae_keras.study import runs
+run = runs.start_run(**{{name: globals()[name] for name in {PARAMETERS}}})
+"""
+FINISH = """
+threads = os.environ.get("VAE_KERAS_THREADS", "none")
+runs.finish_run(run, {"elbo": -1.0 - seed, "threads": threads, "pid": os.getpid()})
+"""
+
+
+@pytest.fixture
+def valid():
+    """The parameters of a run."""
+    return dict(VALID)
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    """A folder of runs that is not there yet."""
+    for name in ("CUDA_VISIBLE_DEVICES", "VAE_KERAS_DATA", "VAE_KERAS_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Writes a notebook that starts and finishes a run, with a cell of one's own between."""
+
+    def write(cell="pass", finish=FINISH, **changes):
+        first = "\n".join(f"{name} = {value!r}" for name, value in {**VALID, **changes}.items())
+        cells = [nbformat.v4.new_code_cell(source) for source in (first, START, cell, finish)]
+        cells[0].metadata["tags"] = ["parameters"]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        path = tmp_path / "02_train_vae.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+        return path
+
+    return write

@@ -1,0 +1,168 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from vae_keras.study import execute, execute_one, runs
+
+SLEEP = "Path(str(run) + '.pid').write_text(str(os.getpid())); time.sleep(60)"
+SWEEP = """
+import json, sys
+from vae_keras.study import execute
+execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), 2)
+"""
+# What a run does, what is said about it, and whether the next sweep tries it again.
+ENDS = [
+    ("pass", None, None),
+    ("1 / 0", r"ZeroDivisionError: division by zero\nin cell \[4\] of .*\nexec\(", False),
+    ("os.kill(os.getpid(), signal.SIGKILL)", "the kernel died", True),
+    ("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)", "killed by SIGKILL", True),
+    ("raise OSError(28, 'No space left')", r"OSError: .* No space left", True),
+    ("runs.finish_run = lambda *_: None", "the notebook ended, but did not finish", False),
+]
+
+
+def execute_all(notebook, *todo, jobs=2, **options):
+    return execute.execute_all(notebook, list(todo), jobs, **options)
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_runs_are_executed_once_with_their_parameters(notebook, valid, models, capsys):
+    todo = [{**valid, "seed": seed, "learning_rate": 1e-5} for seed in (0, 1)]
+    path = notebook()
+    assert execute_all(path, *todo) == ({}, [])
+    records = [runs.read_record(models / runs.run_name(run)) for run in todo]
+    assert [record["elbo"] for record in records] == [-1.0, -2.0]
+    assert records[0]["learning_rate"] == 1e-5
+    assert records[0]["threads"] == str(max(1, execute.num_cores() // 2))
+    assert (models / records[0]["run"] / path.name).exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("[1/2] Fashion-MNIST, z 2, beta 1, seed ") and len(lines) == 2
+    assert execute_all(path, todo[1]) == ({}, [])
+    assert execute_all(path, todo[0], force=True) == ({}, [])
+    again = [runs.read_record(models / runs.run_name(run)) for run in todo]
+    assert again[1] == records[1] and again[0]["pid"] != records[0]["pid"]
+
+
+def test_whatever_ends_a_run_early_is_a_failure_and_the_others_go_on(notebook, valid):
+    path = notebook(f"exec({[cell for cell, _, _ in ENDS]!r}[seed])")
+    todo = [{**valid, "seed": seed} for seed in range(len(ENDS))]
+    for run in todo:
+        runs.finish_run(runs.start_run(**run), {"elbo": -1.0})  # records of an earlier sweep
+    failures, busy = execute_all(path, *todo, force=True)
+    assert len(failures) == len(ENDS) - 1 and busy == []
+    for run, (_, reason, again) in zip(todo, ENDS, strict=True):
+        if reason is None:
+            assert runs.is_finished(run) and runs.read_failure(run) is None
+        else:
+            assert re.match(reason, failures[runs.run_name(run)])
+            assert runs.read_failure(run)["again"] is again
+
+
+def test_a_run_that_hangs_is_stopped(notebook, valid):
+    failures, _ = execute_all(notebook(SLEEP), valid, time_limit=3)
+    assert failures == {runs.run_name(valid): "stopped after the time limit of 3 s"}
+    assert not runs.read_failure(valid)["again"]
+
+
+def test_a_kernel_that_does_not_start_is_started_again(notebook, valid, monkeypatch):
+    start = execute_one.KernelManager.format_kernel_cmd
+    commands = [["false"], ["false"], None, *[["false"]] * execute_one.KERNEL_STARTS]
+    monkeypatch.setattr(
+        execute_one.KernelManager,
+        "format_kernel_cmd",
+        lambda self, extra_arguments=None: commands.pop(0) or start(self, extra_arguments),
+    )
+    path = notebook()
+    assert execute_one.execute_one(path, valid) == execute_one.FINISHED
+    assert execute_one.execute_one(path, valid, force=True) == execute_one.FAILED
+    assert "the kernel did not start" in runs.read_failure(valid)["reason"]
+
+
+def test_two_sweeps_at_once_execute_every_run_once(notebook, valid, tmp_path):
+    log = tmp_path / "log"
+    path = notebook(f"open({str(log)!r}, 'a').write(f'{{seed}}\\n'); time.sleep(1)")
+    todo = [{**valid, "seed": seed} for seed in range(3)]
+    results = []
+    sweeps = [
+        threading.Thread(target=lambda: results.append(execute_all(path, *todo))) for _ in range(2)
+    ]
+    for sweep in sweeps:
+        sweep.start()
+    for sweep in sweeps:
+        sweep.join()
+    assert sorted(log.read_text().split()) == ["0", "1", "2"]
+    assert all(failures == {} for failures, _ in results)
+    assert all(runs.is_finished(run) for run in todo)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_process_outlives_the_sweep_and_a_run_is_locked_until_it_ends(notebook, valid, models):
+    todo = [{**valid, "seed": seed} for seed in range(2)]
+    command = [sys.executable, "-c", SWEEP, str(notebook(SLEEP)), json.dumps(todo)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as sweep:
+        try:
+            wait_until(lambda: len(list(models.glob("*.pid"))) == 2, 60)
+            time.sleep(0.2)
+            kernels = [int(path.read_text()) for path in models.glob("*.pid")]
+            assert all(map(is_running, kernels))
+            assert execute_all(notebook(), todo[0]) == ({}, [runs.run_name(todo[0])])
+            sweep.send_signal(signal.SIGKILL)
+            wait_until(lambda: not any(map(is_running, kernels)), 5)
+        finally:
+            sweep.kill()
+    assert not any(runs.is_finished(run) for run in todo)
+    assert execute_all(notebook(), *todo) == ({}, [])
+    assert all(runs.is_finished(run) for run in todo)
+
+
+def test_threads_depend_on_the_number_of_jobs_alone(monkeypatch):
+    monkeypatch.setattr(execute, "num_cores", lambda: 8)
+    monkeypatch.setattr(execute, "visible_gpus", list)
+    for jobs, threads in ((1, "8"), (3, "2"), (20, "1")):
+        shares = execute.shares(jobs)
+        assert shares == [{"VAE_KERAS_THREADS": threads, "OMP_NUM_THREADS": threads}] * jobs
+    monkeypatch.setenv("VAE_KERAS_THREADS", "5")
+    assert execute.shares(2)[0] == {"VAE_KERAS_THREADS": "5", "OMP_NUM_THREADS": "5"}
+
+
+def test_each_job_has_a_gpu(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: x)'\necho 'GPU 1: A (UUID: y)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert execute.default_jobs() == 2
+    assert execute.shares(3) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "010"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert execute.visible_gpus() == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert execute.visible_gpus() == []
+
+
+def test_a_sweep_is_as_long_as_runs_like_its_own(valid):
+    like = {**valid, "epochs": 2, "train_seconds": 20.0, "evaluation_seconds": 5.0}
+    records = [like, {**like, "train_seconds": 22.0}, {**like, "train_seconds": 900.0}]
+    todo = [{**valid, "epochs": 4}, {**valid, "dataset": "cifar10"}]
+    # 4 epochs of 11 s, an evaluation of 5 s and the start.
+    assert execute.estimate(todo, records) == (4 * 11 + 5 + execute.START_SECONDS, 1)
+    assert execute.estimate(todo, []) == (0, 0)

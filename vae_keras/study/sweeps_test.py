@@ -1,0 +1,93 @@
+import pandas as pd
+import pytest
+
+from vae_keras.study import runs, sweeps
+from vae_keras.study.parameters import PARAMETERS
+
+
+@pytest.mark.parametrize("name", sweeps.SWEEPS)
+@pytest.mark.parametrize("budget", sweeps.BUDGETS)
+def test_every_declaration_is_valid_and_complete(name, budget):
+    for substitute in (False, True):
+        declared = sweeps.declared_runs(name, budget, substitute)
+        assert declared and all(tuple(run) == PARAMETERS for run in declared)
+        assert len({runs.run_name(run) for run in declared}) == len(declared)
+        if substitute:
+            assert {run["dataset"] for run in declared} <= {"digits", "photos"}
+
+
+def test_study_is_all_its_sweeps_lower_seeds_first():
+    study = sweeps.declared_runs("study", "study")
+    for part in sweeps.STUDY:
+        assert all(run in study for run in sweeps.declared_runs(part, "study"))
+    seeds = [run["seed"] for run in study]
+    assert seeds == sorted(seeds)
+    # For each of 2 data sets: 4 latent sizes, 2 more betas and 3 more likelihoods with 5 seeds
+    # each; with 3 seeds 3 latent sizes, 4 betas, 4 betas of mse, plain with and without a warm-up,
+    # residual with it, 2 cycles, conditional.
+    assert len(study) == 2 * (5 * (4 + 2 + 3) + 3 * (3 + 4 + 4 + 2 + 1 + 1 + 1))
+
+
+def test_every_setting_has_three_seeds_and_those_of_findings_five():
+    table = pd.DataFrame(sweeps.declared_runs("study", "study"))
+    settings = [name for name in PARAMETERS if name != "seed"]
+    assert table.groupby(settings)["seed"].nunique().min() == 3
+    for name, values in (("latent_dim", [2, 8, 32, 128]), ("beta", [0.1, 1.0, 4.0])):
+        assert (table[table[name].isin(values)].groupby(name)["seed"].nunique() == 5).all()
+    assert (table.groupby("likelihood")["seed"].nunique() == 5).all()
+
+
+def test_a_grid_overrides_the_budget_and_the_budget_the_recipe():
+    recipe = sweeps.declared_runs("latent_dim", "study")[0]
+    assert (recipe["learning_rate"], recipe["batch_size"]) == (4e-3, 64)
+    short = sweeps.declared_runs("latent_dim", "short")[0]
+    assert (short["learning_rate"], short["batch_size"], short["epochs"]) == (1e-3, 128, 4)
+    best = {run["dataset"]: run["epochs"] for run in sweeps.declared_runs("best", "quick")}
+    assert best["mnist"] == sweeps.SWEEPS["best"][0]["epochs"][0]
+
+
+def test_the_study_trains_each_data_set_for_epochs_of_its_own(monkeypatch):
+    monkeypatch.setitem(sweeps.EPOCHS, "cifar10", 20)
+    epochs = {run["dataset"]: run["epochs"] for run in sweeps.declared_runs("beta", "study")}
+    assert epochs == {"fashion_mnist": sweeps.EPOCHS["fashion_mnist"], "cifar10": 20}
+
+
+def test_a_sweep_runs_on_images_of_ones_own():
+    declared = sweeps.declared_runs("quick", "study", dataset="folder:/path/to/birds")
+    assert {run["dataset"] for run in declared} == {"folder:/path/to/birds"}
+    assert len(declared) == len(sweeps.declared_runs("quick", "study")) / 2
+    assert declared[0]["epochs"] == sweeps.OWN_EPOCHS
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="`sweep` must be one of quick, .*Received: 'fast'"):
+        sweeps.declared_runs("fast")
+    with pytest.raises(ValueError, match="`budget` must be one of quick, short.*Received: 'huge'"):
+        sweeps.declared_runs("quick", "huge")
+    with pytest.raises(ValueError, match="`dataset` must be one of"):
+        sweeps.declared_runs("quick", dataset="nonsense")
+
+
+def test_finished_runs_are_those_of_the_declaration_or_an_error_with_a_cure():
+    declared = sweeps.declared_runs("latent_dim", "study")
+    names = [runs.run_name(declared[number]) for number in (3, 1)]
+    table = pd.DataFrame({"run": [*names, "another"]})
+    assert list(sweeps.finished_runs(table, "latent_dim", "study")["run"]) == names[::-1]
+    with pytest.raises(FileNotFoundError, match="`make sweep SWEEP=beta BUDGET=full` trains them"):
+        sweeps.finished_runs(table, "beta", "full")
+
+
+def test_a_description_names_what_varies_and_what_does_not():
+    rows = pd.DataFrame(sweeps.declared_runs("conditional", "short"))
+    text = sweeps.describe(rows)
+    varied, common = text.split("Common to all:")
+    assert varied.startswith("**12 runs** over data set CIFAR-10, Fashion-MNIST; ")
+    assert "class labels no, yes" in varied and "seed 0, 1, 2" in varied
+    assert "latent size 32" in common and "epochs 4" in common and "free bits" not in text
+
+
+def test_the_title_of_a_run_is_short(valid):
+    assert sweeps.title(valid) == "Fashion-MNIST, z 2, beta 1, seed 0"
+    changes = {"likelihood": "sigma", "conditional": True, "dataset": "folder:/path/to/birds"}
+    title = sweeps.title({**valid, **changes})
+    assert title == "birds, z 2, beta 1, learned variance, conditional, seed 0"
