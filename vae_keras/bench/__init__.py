@@ -1,0 +1,1 @@
+"""Speed beside stock Keras and PyTorch: `python -m vae_keras.bench`."""

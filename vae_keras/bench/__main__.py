@@ -1,0 +1,6 @@
+import sys
+
+from vae_keras.bench.measure import main
+
+if __name__ == "__main__":  # contestants' processes import this module, too
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Measures the contestants in turns, each in a process of its own."""
+
+import argparse
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from vae_keras.bench import contestants
+from vae_keras.figures.style import StyledFigure, styled
+from vae_keras.study import runs
+
+OURS, STOCK = "vae_keras", "stock Keras"
+TRAINING = {
+    OURS: {"kind": "ours"},  # first: PyTorch computes where TensorFlow does
+    STOCK: {"kind": "stock_keras"},
+    "PyTorch, eager": {"kind": "pytorch", "compiled": False},
+    "PyTorch, compiled, bfloat16": {"kind": "pytorch", "compiled": True},
+}
+PRODUCTS = {
+    f"matrix product, {precision}": {"kind": "matrix_product", "precision": precision}
+    for precision in ("float32", "bfloat16")
+}
+SIZES = {"image_shape": (28, 28, 1), "batch_size": 64, "num_images": 2560}
+COMPARED = {
+    f"{'x'.join(map(str, shape))}, batch {batch_size}": {
+        "image_shape": shape,
+        "batch_size": batch_size,
+    }
+    for shape in ((28, 28, 1), (32, 32, 3))
+    for batch_size in (64, 128)
+}
+COSTS = {
+    **{f"batch size {size}": {"batch_size": size} for size in (32, 64, 128, 512)},
+    **{f"image size {size}": {"image_shape": (size, size, 1)} for size in (28, 32, 64)},
+    **{f"{number:,} images": {"num_images": number} for number in (1000, 10000, 60000)},
+}
+
+
+def main(arguments=None):
+    """Measures; writes `bench.csv`, `bench.md` and `images/bench.png`, and prints the tables."""
+    parser = argparse.ArgumentParser(prog="python -m vae_keras.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parts = parser.parse_args(arguments).parts or list(PARTS)
+    if not set(parts) <= set(PARTS):
+        parser.error(f"unknown part. Valid parts: {', '.join(PARTS)}")
+    path = runs.models_folder() / "bench.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"part": []})
+    for part in parts:
+        measured = pd.DataFrame([{"part": part, **row} for row in PARTS[part]()])
+        table = pd.concat([table[table["part"] != part], measured])
+        table.to_csv(path, index=False, float_format="%.6g")
+    path.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
+    if "training" in set(table["part"]):
+        draw(table).savefig(runs.images_folder() / "bench.png")
+    print(markdown(table))
+    return 0
+
+
+def measure_training(rounds=7):
+    """Yields rows of images/s, beside those of stock Keras and the rate of matrix products."""
+    for group, sizes in COMPARED.items():
+        declared = {name: SIZES | sizes | kind for name, kind in (TRAINING | PRODUCTS).items()}
+        rates, facts = take_turns(declared, rounds)
+        for name, rate in rates.items():
+            row = {"group": group, "name": name, **facts[name], **spread("rate", rate)}
+            if name in TRAINING:
+                row |= spread("ratio", rate / rates[STOCK])
+            if name == OURS:
+                product = rates[
+                    f"matrix product, {facts[OURS]['precision'].removeprefix('mixed_')}"
+                ]
+                row |= spread("share", rate * facts[OURS]["operations"] / product)
+            yield row
+
+
+def measure_costs(rounds=3):
+    """Yields rows of our images/s by size, one size after the other."""
+    for name, sizes in COSTS.items():
+        rates, facts = take_turns({OURS: SIZES | sizes | TRAINING[OURS]}, rounds)
+        yield {"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}
+
+
+PARTS = {"training": measure_training, "cost": measure_costs}
+
+
+def take_turns(declared, rounds):
+    """Starts contestants one after the other, and measures them in turns in a changing order.
+
+    Args:
+        declared: dict from name to the options of `contestants.start`.
+        rounds: measurements of each.
+
+    Returns:
+        Pair of dicts from name: to the work per second in each round, an array, and to what
+        describes the contestant. One that needs PyTorch is in neither where it does not start.
+    """
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the processes share a GPU
+    spawn, facts, pools = multiprocessing.get_context("spawn"), {}, {}
+    with ExitStack() as stack:
+        for name, options in declared.items():
+            gpu = any(described.get("gpu") for described in facts.values())
+            pool = stack.enter_context(ProcessPoolExecutor(1, spawn))
+            try:
+                facts[name] = pool.submit(contestants.start, {"gpu": gpu, **options}).result()
+                pools[name] = pool
+            except Exception as error:
+                if options["kind"] != "pytorch":
+                    raise
+                print(f"{name} is left out: {error}", flush=True)
+        rates, names = {name: [] for name in pools}, list(pools)
+        for _ in range(rounds):
+            for name in names:
+                measured = pools[name].submit(contestants.measure).result()
+                rates[name].append(measured["rate"])
+                facts[name]["memory"] = measured["memory"]
+            names.append(names.pop(0))  # another one begins the next round
+    return {name: np.array(values) for name, values in rates.items()}, facts
+
+
+def spread(name, values):
+    """Returns the median under the name, and the range as `_low` and `_high`."""
+    return {name: np.median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
+
+
+def markdown(table):
+    """Renders `bench.csv`: a table for each part, and what its cells mean."""
+    cells = [_cell(row) for _, row in table.iterrows()]
+    tables = [
+        _pivot(rows, "cell").fillna("").to_markdown()
+        for _, rows in table.assign(cell=cells).groupby("part", sort=False)
+    ]
+    explanation = (
+        "Images/s, median over rounds; of training also the multiple of stock Keras in the same "
+        "round, with its range, and the share of the rate of matrix products in that precision."
+    )
+    return "\n\n".join([*tables, explanation]) + "\n"
+
+
+def _pivot(rows, values):
+    return rows.pivot_table(
+        index="name", columns="group", values=values, aggfunc="first", sort=False
+    )
+
+
+def _cell(row):
+    if row["name"] in PRODUCTS:
+        return f"{row['rate'] / 1e9:,.0f} GFLOP/s"
+    text = f"{row['rate']:,.0f}"
+    if pd.notna(row.get("ratio")):
+        text += f" · {row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+    return text + (f" · {row['share']:.0%}" if row["name"] == OURS else "")
+
+
+@styled
+def draw(table):
+    """Draws the multiples of stock Keras, with the range over rounds."""
+    rows = table[table["part"] == "training"].dropna(subset="ratio")
+    rows = rows.assign(
+        below=rows["ratio"] - rows["ratio_low"], above=rows["ratio_high"] - rows["ratio"]
+    )
+    ratio, below, above = (_pivot(rows, name)[::-1] for name in ("ratio", "below", "above"))
+    figure, axes = plt.subplots(FigureClass=StyledFigure, figsize=(7, 3.5))
+    errors = np.stack([below.T, above.T], axis=1)
+    ratio.plot.barh(ax=axes, xerr=errors, ylabel="", xlabel="images/s, multiple of stock Keras")
+    return figure
