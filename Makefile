@@ -2,18 +2,20 @@
 SWEEP ?= quick
 BUDGET ?= quick
 DATA ?= auto
+DATASET ?=
 JOBS ?=
 FORCE ?=
 SYSTEM_PYTHON ?= python3
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/installed
 STAND_INS := $(VENV)/stand_ins
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test unit smoke notebook report site bench clean
+.PHONY: help install sweep test lint unit smoke notebook report site bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,39 +24,44 @@ install: $(INSTALLED)  ## make .venv and install what is needed
 
 $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	$(SYSTEM_PYTHON) -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) -r requirements.txt
 	@touch $@
 
-sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded JOBS=n FORCE=1
-	@$(PYTHON) -m vae_keras.launch $(SWEEP) --budget $(BUDGET) --data $(DATA) \
-		$(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
-	@$(PYTHON) -m vae_keras.report
+sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1
+	@$(PYTHON) -m vae_keras.study sweep $(SWEEP) --budget $(BUDGET) --data $(DATA) \
+		$(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
 
-test: unit smoke  ## check everything: unit tests, imports, the notebooks' lint and smoke test
+test: lint unit smoke  ## check everything: style, imports, unit tests, and every notebook
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 unit: install
 	$(PYTHON) -m pytest -q
 
 smoke: install  ## execute every notebook, on small stand-ins and copies of the records
-	@$(PYTHON) -c "from vae_keras.datasets import write_stand_ins; write_stand_ins('$(STAND_INS)')"
+	@$(PYTHON) -c "from vae_keras.data.embedded import write_stand_ins; write_stand_ins('$(STAND_INS)')"
 	@mkdir -p $(STAND_INS)/models
 	@tar -C models --exclude='*.keras' --exclude='*.ipynb' -cf - . | tar -C $(STAND_INS)/models -xf -
 	VAE_KERAS_DATA=$(CURDIR)/$(STAND_INS) VAE_KERAS_MODELS=$(CURDIR)/$(STAND_INS)/models \
 		$(PYTHON) -m pytest -q --nbval-lax notebooks/*.ipynb
 
 notebook: install  ## open the notebooks in JupyterLab
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt jupyterlab
+	$(PIP) jupyterlab
 	$(PYTHON) -m jupyterlab notebooks
 
 report: install  ## write the table, the figures and the README's numbers from the run folders
-	@$(PYTHON) -m vae_keras.report
+	@$(PYTHON) -m vae_keras.study report
 
-site: install  ## write site/index.html: findings, table, figures and the executed notebooks
-	@$(PYTHON) -m vae_keras.site
+site: install  ## execute the notebooks and build the site from them
+	$(PIP) -e .[site]
+	@$(PYTHON) docs/build.py
 
 bench: install  ## measure the speed beside stock Keras and PyTorch, with nothing else running
 	@$(PYTHON) -m vae_keras.bench
 
 clean:  ## remove .venv and caches; runs and figures stay
-	rm -rf $(VENV) *.egg-info .pytest_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
