@@ -1,4 +1,4 @@
-"""Places in the latent space: grids, paths and traversals, as arrays of codes to decode."""
+"""Paths through the latent space: grids, traversals and interpolations, as codes to decode."""
 
 import numpy as np
 from scipy.stats import norm
@@ -7,7 +7,7 @@ LOWEST, HIGHEST = 0.05, 0.95  # quantiles of the prior between which pictures ar
 
 
 def prior_quantiles(num_steps):
-    """Returns values of a latent dimension at even steps of the prior's probability.
+    """Returns values of one latent dimension, evenly spaced in the probability of the prior.
 
     Args:
         num_steps: number of values, at least 1.
@@ -19,7 +19,7 @@ def prior_quantiles(num_steps):
 
 
 def manifold(num_steps):
-    """Returns the codes of a square of the two-dimensional prior.
+    """Returns a square grid of codes that covers the two-dimensional prior.
 
     Args:
         num_steps: number of codes along a side.
@@ -32,32 +32,32 @@ def manifold(num_steps):
 
 
 def traversals(z, dimensions, num_steps=7):
-    """Returns codes in which one latent dimension at a time passes over the prior.
+    """Returns codes in which one latent dimension at a time runs across the prior.
 
     Args:
-        z: code to start from, `(latent_dim,)`.
-        dimensions: the latent dimensions to move, `(num_dimensions,)`.
+        z: the code that is varied, `(latent_dim,)`.
+        dimensions: the latent dimensions to vary, `(num_dimensions,)`.
         num_steps: number of values of each, the prior's quantiles from 0.05 to 0.95.
 
     Returns:
         `(num_dimensions, num_steps, latent_dim)`.
     """
     codes = np.tile(z, (len(dimensions), num_steps, 1))
-    for row, dimension in zip(codes, dimensions):
+    for row, dimension in zip(codes, dimensions, strict=True):
         row[:, dimension] = prior_quantiles(num_steps)
     return codes
 
 
 def interpolate(start, end, num_steps, spherical=False):
-    """Returns the codes on the way from one code to another.
+    """Returns codes on the path from one code to another.
 
     Args:
         start: `(latent_dim,)`.
         end: `(latent_dim,)`.
-        num_steps: number of codes, both ends among them.
-        spherical: whether the way is the arc between the two directions, along which the length
-            does not dip, in place of the straight line. Where the directions are the same or
-            opposite, or an end is 0, there is no single arc, and the way is straight.
+        num_steps: number of codes, both ends included.
+        spherical: follow the arc between the two directions, on which the length does not dip,
+            instead of the straight line. If there is no unique arc, because the directions are
+            equal or opposite or one end is 0, the path is straight.
 
     Returns:
         `(num_steps, latent_dim)`.

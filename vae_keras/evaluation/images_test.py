@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vae_keras import measures
+from vae_keras.evaluation import images as image_measures
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)  # two batches and a short one
@@ -10,7 +10,7 @@ IMAGES = RNG.integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)  # two batches and
 
 def test_quality_of_a_constant_error_worked_out_by_hand():
     images = np.full((5, 8, 8, 3), 51, np.uint8)  # 0.2
-    quality = measures.image_quality(images, np.full(images.shape, 0.3, "float32"))
+    quality = image_measures.image_quality(images, np.full(images.shape, 0.3, "float32"))
     np.testing.assert_allclose(quality["mse"], 0.01, rtol=1e-5)
     np.testing.assert_allclose(quality["psnr"], 20.0, rtol=1e-5)
     # Without variance only the luminance counts: (2 * 0.2 * 0.3 + c1) / (0.04 + 0.09 + c1).
@@ -20,7 +20,7 @@ def test_quality_of_a_constant_error_worked_out_by_hand():
 def test_pixel_variance_is_the_error_of_the_mean_image():
     unit = IMAGES / 255
     expected = np.square(unit - unit.mean(axis=0)).mean()
-    np.testing.assert_allclose(measures.pixel_variance(IMAGES), expected)
+    np.testing.assert_allclose(image_measures.pixel_variance(IMAGES), expected)
 
 
 def test_sharpness_against_scipy_and_by_hand():
@@ -31,11 +31,11 @@ def test_sharpness_against_scipy_and_by_hand():
         ndimage.convolve(values, kernel)[:, 1:-1, 1:-1].var(axis=(1, 2)).mean()
         for values in (blurred.astype("float64"), unit)
     ]
-    share = measures.sharpness(IMAGES, blurred)
+    share = image_measures.sharpness(IMAGES, blurred)
     np.testing.assert_allclose(share, variances[0] / variances[1], rtol=1e-5)
     assert share < 0.2
     # Half the contrast has a quarter of the variance.
-    half = measures.sharpness(IMAGES, (unit / 2).astype("float32"))
+    half = image_measures.sharpness(IMAGES, (unit / 2).astype("float32"))
     np.testing.assert_allclose(half, 0.25, rtol=1e-5)
 
 
@@ -64,12 +64,12 @@ def test_ssim_matches_its_definition_and_fits_small_images(size, window):
     other = np.clip(images / 255 + RNG.normal(0, 0.1, images.shape), 0, 1).astype("float32")
     expected = ssim_reference(images[0, ..., 0] / 255, other[0, ..., 0].astype("float64"), window)
     np.testing.assert_allclose(
-        measures.image_quality(images, other)["ssim"], expected, rtol=1e-3, atol=1e-5
+        image_measures.image_quality(images, other)["ssim"], expected, rtol=1e-3, atol=1e-5
     )
 
 
 def test_identical_images_are_perfect():
-    quality = measures.image_quality(IMAGES, (IMAGES / 255).astype("float32"))
+    quality = image_measures.image_quality(IMAGES, (IMAGES / 255).astype("float32"))
     assert quality["mse"] < 1e-12
     assert quality["psnr"] == 100.0
     np.testing.assert_allclose(quality["ssim"], 1.0, rtol=1e-5)
@@ -77,28 +77,13 @@ def test_identical_images_are_perfect():
 
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match="`reconstructions` must have the shape of `images`"):
-        measures.image_quality(IMAGES, np.zeros((600, 8, 8, 3), "float32"))
-
-
-def test_active_units_counts_dimensions_above_the_threshold():
-    z_mean = RNG.normal(size=(10_000, 4)) * [1.0, 0.11, 0.09, 0.0] + [0, 0, 5, 3]
-    assert measures.active_units(z_mean) == 2
-
-
-def test_planar_codes():
-    z_mean = RNG.normal(size=(100, 5)) * [0.1, 3.0, 0.1, 1.0, 0.1]
-    plane = measures.planar(z_mean, z_mean)
-    assert plane.shape == (100, 2)
-    assert abs(np.corrcoef(plane[:, 0], z_mean[:, 1])[0, 1]) > 0.99
-    np.testing.assert_allclose(measures.planar(z_mean[:7], z_mean), plane[:7])
-    np.testing.assert_array_equal(measures.planar(z_mean[:, :2], z_mean[:, :2]), z_mean[:, :2])
-    np.testing.assert_array_equal(measures.planar(z_mean[:, :1], z_mean[:, :1])[:, 1], 0)
+        image_measures.image_quality(IMAGES, np.zeros((600, 8, 8, 3), "float32"))
 
 
 def test_entropy_of_black_white_and_grey():
     images = np.zeros((2, 2, 2, 1), np.uint8)
     images[0] = 255
-    assert measures.grey_level_entropy(images) == 0
+    assert image_measures.grey_level_entropy(images) == 0
     images[0, 0, 0, 0] = 102  # 0.4 in one pixel of two images
     expected = -(0.4 * np.log(0.4) + 0.6 * np.log(0.6)) / 2
-    np.testing.assert_allclose(measures.grey_level_entropy(images), expected)
+    np.testing.assert_allclose(image_measures.grey_level_entropy(images), expected)

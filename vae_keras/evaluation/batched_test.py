@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from vae_keras.evaluation import batched
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
+LABELS = np.arange(600) % 3
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_batches_make_no_difference(build_vae, num_classes):
+    vae = build_vae(num_classes=num_classes)
+    z_mean, z_log_var = batched.encode(vae, IMAGES, LABELS)  # two batches and a short one
+    for part, whole in zip((z_mean, z_log_var), vae.encode(IMAGES, LABELS), strict=True):
+        np.testing.assert_allclose(part, whole, rtol=1e-4, atol=1e-5)
+    expected = np.asarray(vae.decode(z_mean, LABELS))
+    np.testing.assert_allclose(batched.decode(vae, z_mean, LABELS), expected, atol=1e-6)
+    np.testing.assert_allclose(batched.reconstruct(vae, IMAGES, LABELS), expected, atol=1e-5)
+
+
+def test_arrays_that_are_none_stay_none():
+    sums = batched.over_batches(
+        lambda left, right, missing: left + right if missing is None else None,
+        *(np.arange(5), np.arange(5), None),
+        batch_size=2,
+    )
+    assert sums.tolist() == [0, 2, 4, 6, 8]

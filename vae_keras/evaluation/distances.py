@@ -1,0 +1,160 @@
+"""Fréchet distances between sets of images: in the features of a judge or of Inception (FID)."""
+
+import os
+import sys
+
+import numpy as np
+import pooch
+from filelock import FileLock
+
+from vae_keras.data.load import quiet_download
+from vae_keras.evaluation.batched import decode, over_batches
+from vae_keras.runtime import keras, tf
+
+BATCH_SIZE = 250
+# Keras's own file, under the name it has in Keras's cache.
+INCEPTION_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+INCEPTION_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
+INCEPTION_SIDE = 299  # pixels
+NUM_INCEPTION_FEATURES = 2048
+INCEPTION_BATCH_SIZE = 50
+NUM_FID_IMAGES = 10_000
+
+
+def frechet_distance(features, other):
+    """Computes the Fréchet distance between two sets of features, each taken as Gaussian.
+
+    Args:
+        features: `(num_images, num_features)`.
+        other: `(num_other_images, num_features)`.
+
+    Returns:
+        The squared distance, a float, at least 0.
+
+    Raises:
+        ValueError: if a set has no more images than features: its covariance is singular then.
+
+    Reference:
+        Dowson & Landau, 1982, "The Fréchet Distance between Multivariate Normal Distributions".
+    """
+    means, roots, variances = [], [], 0.0
+    for name, values in (("features", features), ("other", other)):
+        if len(values) <= values.shape[1]:
+            raise ValueError(
+                f"`{name}` must hold more images than features, {values.shape[1]}. "
+                f"Received: {len(values)}. Pass more images."
+            )
+        values = np.asarray(values, "float64")
+        eigenvalues, eigenvectors = np.linalg.eigh(np.cov(values, rowvar=False))
+        means.append(values.mean(axis=0))
+        roots.append(eigenvectors * np.sqrt(np.maximum(eigenvalues, 0)))
+        variances += eigenvalues.sum()
+    # With the covariances A A' and B B', the eigenvalues of their product are the squares of the
+    # singular values of A' B: the trace of its root is their sum.
+    root_trace = np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
+    distance = np.square(means[0] - means[1]).sum() + variances - 2 * root_trace
+    return float(max(distance, 0.0))
+
+
+def extract(judge, images):
+    """Computes the features of images.
+
+    Args:
+        judge: `keras.Model` from uint8 images to features, see `judge.load_judge`.
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+
+    Returns:
+        `(num_images, num_features)`, float32.
+    """
+    return judge.predict(_as_uint8(images), batch_size=BATCH_SIZE, verbose=0)
+
+
+def evaluate_fid(vae, test):
+    """Computes the FID of samples from the prior against test images.
+
+    The protocol is that of the VAE literature: 10,000 samples against the first 10,000 test images.
+    They take InceptionV3 more than half an hour of a core, so it runs only if there is a GPU or the
+    environment sets `VAE_KERAS_FID=1`; `VAE_KERAS_FID=0` turns it off. The weights are Keras's, not
+    those of the original FID: compare values of this function with one another only.
+
+    Args:
+        vae: a `VAE`.
+        test: pair `(images, labels)` of the test split, uint8 `(num_images, height, width,
+            channels)` and integers `(num_images,)` or None. A conditional model draws its samples
+            for these labels, repeated as needed.
+
+    Returns:
+        Dict of `fid`, `num_fid_images` and `num_fid_samples`. Empty if FID is turned off, and
+        after one line on the standard error without weights or with too few test images.
+
+    Reference:
+        Heusel et al., 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+        Equilibrium", section 4. Number of images and reference: Dai & Wipf, 2019, "Diagnosing and
+        Enhancing VAE Models".
+    """
+    wanted = os.environ.get("VAE_KERAS_FID") or str(len(tf.config.list_physical_devices("GPU")))
+    if wanted == "0":
+        return {}
+    images, labels = (None if array is None else array[:NUM_FID_IMAGES] for array in test)
+    try:
+        if len(images) <= NUM_INCEPTION_FEATURES:
+            needed = f"{NUM_INCEPTION_FEATURES:,}"
+            raise ValueError(f"it needs more than {needed} test images. Received: {len(images)}")
+        inception = load_inception()
+    except (OSError, ValueError) as error:
+        print(f"FID is not computed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        return {}
+    codes = np.random.default_rng(0).standard_normal((NUM_FID_IMAGES, vae.latent_dim), "float32")
+    given = np.resize(labels, NUM_FID_IMAGES) if vae.num_classes else None
+    sets = (decode(vae, codes, given), images)
+    distance = frechet_distance(*(_inception_features(inception, part) for part in sets))
+    return {"fid": distance, "num_fid_images": len(images), "num_fid_samples": NUM_FID_IMAGES}
+
+
+def load_inception():
+    """Loads Keras's InceptionV3 with its ImageNet weights, from Keras's cache or the network.
+
+    Returns:
+        `keras.Model` from images `(batch_size, 299, 299, 3)` in [-1, 1] to the pooled features,
+        `(batch_size, 2048)`, in float32.
+
+    Raises:
+        OSError: if the weights are not available.
+    """
+    try:
+        # Of parallel jobs one downloads the file.
+        with FileLock(pooch.os_cache("vae_keras") / "inception.lock"), quiet_download():
+            weights = keras.utils.get_file(
+                origin=INCEPTION_URL,
+                file_hash=INCEPTION_MD5,
+                cache_dir=os.environ.get("KERAS_HOME"),
+                cache_subdir="models",
+            )
+    except Exception as error:  # Keras raises bare ones
+        raise OSError(f"the weights of InceptionV3 are not available: {error}") from error
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _inception_features(inception, images):
+    """Grey images become colour images; all are enlarged bilinearly, without antialiasing."""
+
+    def features(batch):
+        batch = tf.repeat(batch, 3 // images.shape[-1], axis=-1)
+        batch = tf.image.resize(batch, (INCEPTION_SIDE, INCEPTION_SIDE), method="bilinear")
+        return inception(batch / 127.5 - 1, training=False)
+
+    return over_batches(features, _as_uint8(images), batch_size=INCEPTION_BATCH_SIZE)
+
+
+def _as_uint8(images):
+    if images.dtype == np.uint8:
+        return images
+    return np.rint(255 * images).astype("uint8")

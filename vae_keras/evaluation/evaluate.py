@@ -1,0 +1,178 @@
+"""All measures of a trained model on held-out images: the columns of the study's table."""
+
+import numpy as np
+
+from vae_keras.evaluation.batched import decode, encode, reconstruct
+from vae_keras.evaluation.codes import (
+    active_units,
+    fit_mixture,
+    kl_spectrum,
+    participation_ratio,
+    probe_accuracy,
+    sample_mixture,
+    used_units,
+)
+from vae_keras.evaluation.distances import extract, frechet_distance
+from vae_keras.evaluation.images import (
+    grey_level_entropy,
+    image_quality,
+    pixel_variance,
+    sharpness,
+)
+from vae_keras.evaluation.likelihood import binary_nll, elbo_terms, gap_parts, nll
+
+NUM_TRAIN_IMAGES = 10_000
+NUM_NLL_IMAGES = 1000
+NUM_NLL_SAMPLES, NUM_BINARY_NLL_SAMPLES = 200, 500
+NUM_GAP_IMAGES = 2000
+NUM_SAMPLES = 10_000
+
+
+def evaluate(vae, test, train):
+    """Measures a model's likelihood, reconstructions and codes.
+
+    Args:
+        vae: a `VAE`.
+        test: the pair `(images, labels)` of the test split, uint8
+            `(num_images, height, width, channels)` and integers `(num_images,)`, or None for
+            images without classes.
+        train: the same, of all training images; 10,000 of them are chosen at random, always the
+            same ones.
+
+    Returns:
+        Dict of numbers. Likelihoods are in nats/image, means over images:
+
+        - `elbo`, `reconstruction_loss`, `kl_divergence`: see `likelihood.elbo_terms`.
+        - `train_elbo`: of the training images.
+        - `excess`, `train_excess`: under "bce", the reconstruction loss above the entropy of the
+          grey levels.
+        - `binary_nll`, `num_binary_nll_images`, `num_binary_nll_samples`: under "bce", of the first
+          1,000 test images.
+        - `nll`, `num_nll_images`, `num_nll_samples`: the same under the other likelihoods.
+        - `bits_per_dim`, `elbo_bits_per_dim`: under "logistic", `nll` and the negative ELBO in bits
+          per pixel and channel.
+        - `exact_nll`, `refined_elbo`, `gap_approximation`, `gap_amortisation`,
+          `gap_amortisation_generalisation`, `gap_decoder`, `num_gap_images`: of an unconditional
+          "bce" model with two latent dimensions, of 2,000 images a split, see
+          `likelihood.gap_parts`.
+        - `mse`, `psnr`, `ssim`, `sharpness`: of reconstructions from `z_mean`, see `images`.
+        - `explained_variance`: the share of the images' variance around their mean image that
+          these reconstructions explain, at most 1.
+        - `active_units`, `used_units`, `participation_ratio`: see `codes`.
+        - `probe_accuracy`: of a probe fitted to the codes of the training images, from 0 to 1;
+          needs labels.
+        - `num_parameters`, `num_test_images`: counts.
+    """
+    images, labels = test
+    train = _random_images(train, NUM_TRAIN_IMAGES)
+    z_mean, z_log_var = encode(vae, images, labels)
+    spectrum, _ = kl_spectrum(z_mean, z_log_var)
+    metrics = {
+        **_likelihood(vae, test, train),
+        **_reconstruction_quality(images, reconstruct(vae, images, labels)),
+        "active_units": active_units(z_mean),
+        "used_units": used_units(spectrum),
+        "participation_ratio": participation_ratio(spectrum),
+        "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),
+        "num_test_images": len(images),
+    }
+    if labels is not None:
+        seen = encode(vae, *train)[0], train[1]
+        metrics["probe_accuracy"] = probe_accuracy(seen, (z_mean, labels))
+    return metrics
+
+
+def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
+    """Measures how far generated images are from images held out of training.
+
+    The distances are Fréchet distances between features of the data set's judge: they are not FID,
+    and comparable within one data set only. A conditional model samples for the labels of the
+    validation images, repeated as needed.
+
+    Args:
+        vae: a `VAE`.
+        judge: what `judge.load_judge` returns; None leaves all measures out.
+        validation: the pair `(images, labels)` of the validation split, the reference, uint8
+            `(num_images, height, width, channels)` and integers `(num_images,)` or None.
+        train: the same, of the training images; a mixture is fitted to the codes of 10,000.
+        num_samples: number of samples of each kind.
+
+    Returns:
+        Dict of numbers, empty without a judge:
+
+        - `fd_samples`: distance of images decoded from draws of the prior.
+        - `fd_reconstructions`: of the reconstructions of the reference.
+        - `fd_mixture`: of images decoded from draws of a mixture of Gaussians that is fitted to
+          training codes, of a conditional model for each class.
+        - `num_fd_images`, `num_fd_samples`: number of images of the reference, and of samples.
+
+    Reference:
+        For the mixture: Ghosh et al., 2020, "From Variational to Deterministic Autoencoders",
+        section 4.
+    """
+    if judge is None:
+        return {}
+    images, labels = validation
+    reference = extract(judge, images)
+
+    def distance(pictures):
+        return frechet_distance(extract(judge, pictures), reference)
+
+    given = np.resize(labels, num_samples) if vae.num_classes else None
+    prior = np.random.default_rng(0).standard_normal((num_samples, vae.latent_dim), "float32")
+    train_images, train_labels = _random_images(train, NUM_TRAIN_IMAGES)
+    z_mean, _ = encode(vae, train_images, train_labels)
+    mixtures = fit_mixture(z_mean, train_labels if vae.num_classes else None)
+    # The images of one kind at a time fit into memory.
+    return {
+        "fd_samples": distance(decode(vae, prior, given)),
+        "fd_reconstructions": distance(reconstruct(vae, images, labels)),
+        "fd_mixture": distance(decode(vae, *sample_mixture(mixtures, num_samples))),
+        "num_fd_images": len(images),
+        "num_fd_samples": num_samples,
+    }
+
+
+def _likelihood(vae, test, train):
+    terms, train_terms = elbo_terms(vae, *test), elbo_terms(vae, *train)
+    metrics = {**terms, "train_elbo": train_terms["elbo"]}
+    first = _first_images(test, NUM_NLL_IMAGES)
+    if vae.likelihood == "bce":
+        for prefix, loss, (images, _) in (("", terms, test), ("train_", train_terms, train)):
+            floor = grey_level_entropy(images)
+            metrics[f"{prefix}excess"] = loss["reconstruction_loss"] - floor
+        metrics["binary_nll"] = binary_nll(vae, *first, num_samples=NUM_BINARY_NLL_SAMPLES)
+        metrics["num_binary_nll_images"] = len(first[0])
+        metrics["num_binary_nll_samples"] = NUM_BINARY_NLL_SAMPLES
+        if vae.latent_dim == 2 and not vae.num_classes:  # the grid would be decoded for each class
+            test, train = (_first_images(split, NUM_GAP_IMAGES) for split in (test, train))
+            metrics |= gap_parts(vae, train, test)
+            metrics["num_gap_images"] = len(test[0])
+    else:
+        metrics["nll"] = nll(vae, *first, num_samples=NUM_NLL_SAMPLES)
+        metrics["num_nll_images"] = len(first[0])
+        metrics["num_nll_samples"] = NUM_NLL_SAMPLES
+    if vae.likelihood == "logistic":
+        nats_per_bit = np.prod(vae.image_shape) * np.log(2)
+        metrics["bits_per_dim"] = float(metrics["nll"] / nats_per_bit)
+        metrics["elbo_bits_per_dim"] = float(-terms["elbo"] / nats_per_bit)
+    return metrics
+
+
+def _reconstruction_quality(images, reconstructions):
+    quality = image_quality(images, reconstructions)
+    return {
+        **quality,
+        "explained_variance": 1 - quality["mse"] / pixel_variance(images),
+        "sharpness": sharpness(images, reconstructions),
+    }
+
+
+def _random_images(split, number):
+    """Chooses images at random, always the same: the first ones differ in their grey levels."""
+    order = np.random.default_rng(0).permutation(len(split[0]))[:number]
+    return tuple(None if array is None else array[order] for array in split)
+
+
+def _first_images(split, number):
+    return tuple(None if array is None else array[:number] for array in split)

@@ -1,0 +1,103 @@
+"""Measures of images and of their reconstructions."""
+
+import numpy as np
+
+from vae_keras.evaluation.batched import over_batches
+from vae_keras.runtime import tf
+
+
+def image_quality(images, reconstructions):
+    """Compares images with their reconstructions.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+        reconstructions: floats in [0, 1], of the same shape.
+
+    Returns:
+        Dict of floats: `mse` (1/pixel, mean over images, pixels and channels), `psnr` (dB, mean
+        over images, each at most 100) and `ssim` (at most 1, mean over images and channels, with a
+        Gaussian window of 11 pixels or the largest odd one that fits the image).
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Reference:
+        Wang et al., 2004, "Image Quality Assessment: From Error Visibility to Structural
+        Similarity", section III.
+    """
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            "`reconstructions` must have the shape of `images`. "
+            f"Received: {reconstructions.shape} and {images.shape}"
+        )
+    window = min(11, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
+
+    def compare(images, reconstructions):
+        images = tf.cast(images, "float32") / 255
+        squared_errors = tf.reduce_mean(tf.square(images - reconstructions), axis=(1, 2, 3))
+        return squared_errors, tf.image.ssim(images, reconstructions, 1.0, filter_size=window)
+
+    squared_errors, ssims = over_batches(compare, images, reconstructions)
+    squared_errors = squared_errors.astype("float64")
+    return {
+        "mse": float(squared_errors.mean()),
+        "psnr": float(-10 * np.log10(np.maximum(squared_errors, 1e-10)).mean()),
+        "ssim": float(ssims.mean(dtype="float64")),
+    }
+
+
+def sharpness(images, reconstructions):
+    """Compares the fine detail of reconstructions with that of the images.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+        reconstructions: floats in [0, 1], of the same shape.
+
+    Returns:
+        Variance of the Laplacian of the reconstructions as a share of that of the images: 1 if they
+        are as sharp, near 0 if they are blurred. Variances are over the pixels of an image and
+        channel, means over images and channels.
+
+    Reference:
+        Pertuz et al., 2013, "Analysis of Focus Measure Operators for Shape-from-Focus",
+        appendix A.3 (LAP4).
+    """
+
+    def detail(images, reconstructions):
+        return laplacian_variance(images / 255), laplacian_variance(reconstructions)
+
+    def laplacian_variance(images):
+        images = tf.cast(images, "float32")
+        neighbours = images[:, :-2, 1:-1] + images[:, 2:, 1:-1]
+        neighbours += images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
+        return tf.math.reduce_variance(neighbours - 4 * images[:, 1:-1, 1:-1], axis=(1, 2))
+
+    original, reconstructed = over_batches(detail, images, reconstructions)
+    return float(reconstructed.mean(dtype="float64") / original.mean(dtype="float64"))
+
+
+def pixel_variance(images):
+    """Computes the variance of images around their mean image: the MSE of predicting that image.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+
+    Returns:
+        1/pixel, pixels in [0, 1], mean over pixels and channels.
+    """
+    rows = np.swapaxes(images, 0, 1)  # one at a time, so that no float copy fills the memory
+    return float(np.mean([row.var(axis=0).mean() for row in rows]) / 255**2)
+
+
+def grey_level_entropy(images):
+    """Computes the Bernoulli entropy of the grey levels, the lower bound of every cross-entropy.
+
+    Args:
+        images: uint8, `(num_images, height, width, channels)`.
+
+    Returns:
+        Nats/image, summed over pixels and channels, mean over images.
+    """
+    counts = np.bincount(images.ravel(), minlength=256) / len(images)
+    level = np.arange(1, 255) / 255  # black and white have no entropy
+    return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))

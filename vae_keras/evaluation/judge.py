@@ -1,0 +1,207 @@
+"""The judges of samples: a classifier for each data set, in whose features images are compared.
+
+A judge is trained once and published with its SHA-256, so that every user's distances are the same
+numbers. `python -m vae_keras.evaluation.judge NAME...` trains them, and with `--validate` measures
+what they see; both rewrite `models/judges/README.md`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vae_keras import published, recipe, runtime
+from vae_keras.data.catalogue import DATASETS
+from vae_keras.data.load import load_images
+from vae_keras.evaluation import judge_validation
+from vae_keras.evaluation.distances import extract
+from vae_keras.runtime import keras, tf
+
+EPOCHS = {"mnist": 4, "svhn": 5}  # of the others 10
+MIN_STEPS = 1000  # small data sets are seen more often
+BATCH_SIZE = 128
+LEARNING_RATE = 3e-3
+LABEL_SMOOTHING = 0.1
+DEAD = 1e-3  # standard deviation over the test images below which a feature counts as dead
+MIRRORED = ("fashion_mnist", "cifar10", "photos")  # a mirrored digit is another sign
+
+
+def build_classifier(image_shape, num_classes, dtype="float32"):
+    """Builds a small residual network that classifies images.
+
+    Args:
+        image_shape: `(height, width, channels)`, the sides divisible by 4.
+        num_classes: number of classes.
+        dtype: name of the layers' dtype policy. Features and logits are float32 in any case.
+
+    Returns:
+        `keras.Model` from uint8 images `(batch_size, height, width, channels)` to logits
+        `(batch_size, num_classes)`. Its layer `features`, `(batch_size, 128)`, averages the
+        activations of the last residual block over positions.
+
+    Reference:
+        He et al., 2016, "Deep Residual Learning for Image Recognition", section 3.
+    """
+
+    def convolve(hidden, filters):
+        hidden = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=dtype)(
+            hidden
+        )
+        hidden = keras.layers.BatchNormalization(momentum=0.9, dtype=dtype)(hidden)
+        return keras.layers.ReLU(dtype=dtype)(hidden)
+
+    def residual(hidden, filters):
+        branch = convolve(convolve(hidden, filters), filters)
+        return keras.layers.Add(dtype=dtype)([hidden, branch])
+
+    inputs = keras.Input(image_shape, dtype="uint8")
+    hidden = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype=dtype)(inputs)
+    hidden = keras.layers.MaxPooling2D(dtype=dtype)(convolve(hidden, 32))
+    hidden = residual(convolve(hidden, 64), 64)
+    hidden = keras.layers.MaxPooling2D(dtype=dtype)(convolve(hidden, 128))
+    hidden = residual(hidden, 128)
+    hidden = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(hidden))
+
+
+def train_judge(dataset, seed=0, epochs=None):
+    """Trains the judge of a data set on its training images.
+
+    The images are moved at random and, except for digits, mirrored. Training uses Keras's global
+    dtype policy; the judge itself computes in float32, which every machine does alike.
+
+    Args:
+        dataset: a key of `DATASETS`.
+        seed: of the weights, of the order of the images and of the moves.
+        epochs: passes over the training images; by default 10, of MNIST 4 and of SVHN 5, and for a
+            small set as many as make 1,000 steps.
+
+    Returns:
+        The classifier, a `keras.Model` of `build_classifier`.
+    """
+    keras.utils.set_random_seed(seed)
+    images, labels = load_images(dataset, "train")
+    num_classes = len(DATASETS[dataset]["classes"])
+    steps = len(images) // BATCH_SIZE
+    epochs = epochs or num_epochs(dataset, len(images))
+    policy = keras.config.dtype_policy().name
+    classifier = build_classifier(images.shape[1:], num_classes, dtype=policy)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
+    optimizer = recipe.build_optimizer(LEARNING_RATE, "linear", epochs * steps)
+    classifier.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    batches = _augmented(images, tf.one_hot(labels, num_classes), dataset in MIRRORED)
+    classifier.fit(batches, epochs=epochs, shuffle=False, verbose=2)
+    judge = build_classifier(images.shape[1:], num_classes)
+    judge.set_weights(classifier.get_weights())
+    return judge
+
+
+def load_judge(dataset):
+    """Loads the published judge of a data set.
+
+    Args:
+        dataset: name of the data set.
+
+    Returns:
+        `keras.Model` from uint8 images `(batch_size, height, width, channels)` to features
+        `(batch_size, 128)`, float32; None if no judge of the data set is published, as of a user's
+        own images.
+
+    Raises:
+        OSError: if it cannot be downloaded, see `published.fetch`.
+    """
+    name = f"judges/{dataset}.keras"
+    return _features(published.fetch(name)) if name in published.names() else None
+
+
+def main(arguments=None):
+    """Trains or validates judges and rewrites `README.md` beside them; the command of this module.
+
+    Args:
+        arguments: list of strings; by default those of the command line.
+
+    Returns:
+        The exit code: 0, or 1 after one line on the standard error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m vae_keras.evaluation.judge")
+    parser.add_argument("names", nargs="+", choices=DATASETS, metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+    parser.add_argument("--folder", type=Path, default=published.MODELS / "judges")
+    parser.add_argument("--validate", action="store_true", help="measure what the judges see")
+    parser.add_argument("--second", type=Path, help="folder of judges of another seed, to compare")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in options.names:
+            path = options.folder / f"{name}.keras"
+            if options.validate:
+                distances = judge_validation.measure(_features(path), name)
+                second = options.second and options.second / path.name
+                if second and second.exists():
+                    others = judge_validation.measure(_features(second), name)
+                    distances["rank correlation"] = judge_validation.agreement(distances, others)
+                judge_validation.record(options.folder, name, distances=distances)
+            else:
+                train_judge(name, options.seed).save(path)
+                judge_validation.record(options.folder, name, **_describe(name, path))
+                if path.is_relative_to(published.MODELS):
+                    published.register(path)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    judge_validation.write_readme(options.folder)
+    return 0
+
+
+def _features(path):
+    classifier = keras.models.load_model(path, compile=False)
+    return keras.Model(classifier.input, classifier.get_layer("features").output)
+
+
+def _describe(dataset, path):
+    """What the README says of a judge."""
+    images, labels = load_images(dataset, "test")
+    num_images = len(load_images(dataset, "train")[0])
+    logits = extract(keras.models.load_model(path, compile=False), images)
+    deviations = extract(_features(path), images).std(axis=0)
+    return {
+        "training_images": num_images,
+        "epochs": num_epochs(dataset, num_images),
+        "test_accuracy": float(np.mean(logits.argmax(axis=-1) == labels)),
+        "dead_features": int((deviations < DEAD).sum()),
+        "bytes": path.stat().st_size,
+    }
+
+
+def num_epochs(dataset, num_images):
+    """Returns how many times the judge of a data set sees each training image."""
+    return max(EPOCHS.get(dataset, 10), -(-MIN_STEPS // (num_images // BATCH_SIZE)))
+
+
+def _augmented(images, targets, mirrored):
+    """Whole batches in a new order each time: images moved by up to an eighth, onto black edges."""
+    height, width = images.shape[1:3]
+    pad = height // 8
+    images = tf.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+
+    def take(positions):
+        top, left = (tf.random.uniform([BATCH_SIZE, 1], 0, 2 * pad + 1, "int32") for _ in range(2))
+        batch = tf.gather(images, positions)
+        batch = tf.gather(batch, top + tf.range(height), axis=1, batch_dims=1)
+        batch = tf.gather(batch, left + tf.range(width), axis=2, batch_dims=1)
+        if mirrored:
+            chosen = tf.random.uniform([BATCH_SIZE, 1, 1, 1]) < 0.5
+            batch = tf.where(chosen, batch[:, :, ::-1], batch)
+        return batch, tf.gather(targets, positions)
+
+    positions = tf.data.Dataset.range(len(targets)).shuffle(len(targets))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # see `image_batches`
+    batches = positions.batch(BATCH_SIZE, drop_remainder=True).map(take)
+    return batches.prefetch(2).with_options(options)
+
+
+if __name__ == "__main__":
+    runtime.configure()
+    sys.exit(main())

@@ -1,0 +1,96 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from vae_keras import published
+from vae_keras.data.catalogue import DATASETS
+from vae_keras.data.load import load_images
+from vae_keras.evaluation import judge, judge_validation
+from vae_keras.evaluation.distances import extract, frechet_distance
+
+NUM_FEATURES = 128
+
+
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
+def test_classifier_averages_128_maps(image_shape):
+    classifier = judge.build_classifier(image_shape, 10, dtype="mixed_bfloat16")
+    features = classifier.get_layer("features").output
+    assert features.shape == (None, NUM_FEATURES) and features.dtype == "float32"
+    assert classifier.output.shape == (None, 10) and classifier.output.dtype == "float32"
+    assert classifier.input.dtype == "uint8"
+
+
+def test_training_is_reproducible_and_gives_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        first, again, other = (judge.train_judge("digits", seed, epochs=1) for seed in (0, 0, 1))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in first.layers[1:]} == {"float32"}
+    for value, same in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, same)
+    assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_published_judges_take_the_images_of_their_set(dataset):
+    features = judge.load_judge(dataset)
+    images = np.random.default_rng(0).integers(0, 256, (5, *DATASETS[dataset]["image_shape"]))
+    values = extract(features, images.astype("uint8"))
+    assert values.shape == (5, NUM_FEATURES) and values.dtype == np.float32
+    assert published.fetch(f"judges/{dataset}.keras").stat().st_size < 3e6
+
+
+def test_own_images_have_no_judge():
+    assert judge.load_judge("folder:/pictures") is None
+
+
+def test_the_judge_of_photos_sees_blur_and_noise_and_a_missing_class():
+    features = judge.load_judge("photos")
+    images, labels = load_images("photos", "test")
+    halves = extract(features, images[::2]), extract(features, images[1::2])
+    near = frechet_distance(*halves)
+    changed = dict(judge_validation.distortions(images[::2], load_images("photos", "train")[0]))
+    distances = {
+        name: frechet_distance(extract(features, pictures), halves[1])
+        for name, pictures in changed.items()
+    }
+    for chain in (
+        ["blurred, 0.5 pixels", "blurred, 1 pixels", "blurred, 2 pixels"],
+        ["noise, standard deviation 0.05", "noise, standard deviation 0.2"],
+        ["PCA 128, reconstructions", "PCA 8, reconstructions", "PCA 8, samples"],
+        ["PCA 32, reconstructions", "PCA 32, samples"],
+    ):
+        values = [near, *(distances[name] for name in chain)]
+        assert values == sorted(values), chain
+    one_class = frechet_distance(halves[0][labels[::2] == 0], halves[1])
+    assert one_class > 10 * near
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of judges that are trained for a few steps."""
+    monkeypatch.setattr(judge, "EPOCHS", {"digits": 1})
+    monkeypatch.setattr(judge, "MIN_STEPS", 1)
+    return tmp_path / "judges"
+
+
+def test_command_trains_validates_and_writes_the_readme(folder):
+    assert judge.main(["digits", "--folder", str(folder)]) == 0
+    again = ["digits", "--folder", str(folder), "--validate", "--second", str(folder)]
+    assert judge.main(again) == 0
+    record = json.loads((folder / "judges.json").read_text())["digits"]
+    assert record["training_images"] == 1294 and record["epochs"] == 1
+    assert record["distances"]["unchanged"] > 0
+    assert record["distances"]["rank correlation"] == 1.0  # with itself
+    text = (folder / "README.md").read_text()
+    assert f"| digits | 1,294 | 1 | {record['test_accuracy']:.4f} |" in text
+    assert published.pooch.file_hash(folder / "digits.keras") in text
+    assert "| blurred, 2 pixels | " in text
+
+
+def test_command_says_in_one_line_what_is_wrong(folder, capsys):
+    assert judge.main(["digits", "--folder", str(folder), "--validate"]) == 1
+    assert capsys.readouterr().err.startswith("error: File not found")

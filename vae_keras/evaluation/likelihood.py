@@ -1,0 +1,324 @@
+"""What a model's likelihood is: the ELBO, tighter bounds, the exact value, and the gaps between."""
+
+import math
+
+import numpy as np
+from scipy.special import logsumexp
+
+from vae_keras.evaluation.batched import encode, over_batches
+from vae_keras.evaluation.images import grey_level_entropy
+from vae_keras.losses import LIKELIHOODS, kl_divergence
+from vae_keras.runtime import tf
+
+GRID_END, GRID_SIZE = 4.5, 451  # a spacing of 0.02
+GRID_BATCH_SIZE = 2048  # codes of the grid
+BATCH_SIZE = 64  # images; larger batches decode no faster on a CPU
+NUM_ELBO_SAMPLES = 50
+REFINEMENT_STEPS, REFINEMENT_RATE = 100, 0.05
+
+
+def elbo_terms(vae, images, labels=None):
+    """Estimates the ELBO at beta 1 from one draw of each image's posterior.
+
+    Args:
+        vae: a `VAE`.
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`; needed by a conditional model only.
+
+    Returns:
+        Dict of `elbo`, `reconstruction_loss` and `kl_divergence`: nats/image, means over images.
+    """
+
+    def terms(images, labels):
+        posterior = vae.encode(images, labels)
+        loss = vae.reconstruction_loss(images, vae.sampler(posterior), labels)
+        return loss, kl_divergence(*posterior)
+
+    loss, kl = (float(part.mean(dtype="float64")) for part in over_batches(terms, images, labels))
+    return {"elbo": -(loss + kl), "reconstruction_loss": loss, "kl_divergence": kl}
+
+
+def nll(vae, images, labels=None, num_samples=200):
+    """Estimates the negative log-likelihood by the importance-weighted bound.
+
+    Under "mse" it leaves out a constant, as the reconstruction loss does; under "bce", which is not
+    a density of grey levels, use `binary_nll`.
+
+    Args:
+        vae: a `VAE`.
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`; needed by a conditional model only.
+        num_samples: draws from each image's posterior, K, at least 1.
+
+    Returns:
+        Nats/image, mean over images. In expectation an upper bound of the negative log-likelihood:
+        for K = 1 the negative ELBO, and tighter for larger K.
+
+    Reference:
+        Burda et al., 2016, "Importance Weighted Autoencoders", equation 8.
+    """
+    return _importance_weighted_nll(vae, images, images, labels, num_samples)
+
+
+def binary_nll(vae, images, labels=None, num_samples=500, seed=0):
+    """Estimates the negative log-likelihood of binarised images by the importance-weighted bound.
+
+    The images `b` are one binary draw with the grey levels as probabilities; their likelihood is
+    the Bernoulli distribution of the decoder's logits, which is normalised over them. The codes are
+    proposed by the posterior of the grey image, on which the model was trained: any proposal gives
+    an upper bound. This is the scale of the literature on dynamically binarised images.
+
+    Args:
+        vae: a `VAE` whose likelihood is "bce".
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`; needed by a conditional model only.
+        num_samples: draws from each image's posterior, K, at least 1.
+        seed: of the binary draw. An image's draw depends on its position, not on those after it.
+
+    Returns:
+        Nats/image, mean over images.
+
+    Raises:
+        ValueError: if the model's likelihood is not "bce".
+
+    Reference:
+        Burda et al., 2016, "Importance Weighted Autoencoders", equation 8; for the binarisation:
+        Salakhutdinov & Murray, 2008, "On the Quantitative Analysis of Deep Belief Networks".
+    """
+    if vae.likelihood != "bce":
+        raise ValueError(
+            '`binary_nll` needs a model with the likelihood "bce"; use `nll` for others. '
+            f"Received: {vae.likelihood!r}"
+        )
+    draws = np.random.default_rng(seed).random(images.shape, "float32")
+    draws *= 255 if images.dtype == np.uint8 else 1
+    binary = (draws < images).astype("float32")
+    return _importance_weighted_nll(vae, images, binary, labels, num_samples)
+
+
+def exact_nll(vae, images, labels=None):
+    """Computes the negative log-likelihood of a model with one or two latent dimensions.
+
+    The integral over codes is a sum over a grid of spacing 0.02 in [-4.5, 4.5]. Under "bce" the
+    log-likelihoods are one matrix product of images and logits; other likelihoods are computed
+    pixel by pixel, some fifty times as slowly.
+
+    Args:
+        vae: a `VAE`.
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`; needed by a conditional model only, whose grid is
+            decoded once for each class.
+
+    Returns:
+        Nats/image, mean over images.
+
+    Raises:
+        ValueError: if the model has more than two latent dimensions.
+    """
+    return -float(_sum_over_grid(vae, images, labels)[0].mean())
+
+
+def refined_elbo(vae, images, labels=None, starts="encoder"):
+    """Estimates the ELBO with the best diagonal normal posterior of each image.
+
+    Gradient steps improve `z_mean` and `z_log_var` of each image on its own; the decoder stays as
+    it is. The difference to the ELBO is what the encoder loses against the best of its family.
+
+    Args:
+        vae: a `VAE`.
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`; needed by a conditional model only.
+        starts: "encoder" starts the steps at the encoder's posterior. "both" also starts them at
+            the grid's most probable code, see `exact_nll`, and keeps the better result of each
+            image: from the encoder alone they may end in a local optimum.
+
+    Returns:
+        Nats/image at beta 1, mean over images.
+
+    Raises:
+        ValueError: if `starts` is unknown, or "both" of a model with more than two latent
+            dimensions.
+
+    Reference:
+        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 4.2.
+    """
+    if starts not in ("encoder", "both"):
+        raise ValueError(f'`starts` must be "encoder" or "both". Received: {starts!r}')
+    codes = _sum_over_grid(vae, images, labels)[1] if starts == "both" else None
+    return float(_refine(vae, images, labels, codes).mean())
+
+
+def gap_parts(vae, train, test):
+    """Splits the gap between training likelihood and test ELBO into its four causes.
+
+    With two latent dimensions the likelihood is known exactly. From the encoder's ELBO of test
+    images up to the log-likelihood of training images lie
+
+    - `gap_amortisation`: what the encoder loses against the best diagonal normal posterior of each
+      *training* image,
+    - `gap_amortisation_generalisation`: what it loses more than that on test images,
+    - `gap_approximation`: what the best such posterior of a test image loses against the exact one,
+    - `gap_decoder`: what the decoder loses on test images. Under "bce" the two log-likelihoods are
+      taken relative to the entropy of the grey levels, as images differ in it.
+
+    All are in nats/image and positive where something is lost. They add up to the total gap.
+
+    Args:
+        vae: a `VAE` with one or two latent dimensions.
+        train: the pair `(images, labels)` of training images, uint8
+            `(num_images, height, width, channels)` and integers `(num_images,)` or None.
+        test: the same, of test images.
+
+    Returns:
+        Dict of `exact_nll` and `refined_elbo` of the test images and of the four parts.
+
+    Raises:
+        ValueError: if the model has more than two latent dimensions.
+
+    Reference:
+        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
+    """
+    exact, refined, amortised, floor = {}, {}, {}, {"train": 0.0, "test": 0.0}
+    for split, (images, labels) in {"train": train, "test": test}.items():
+        log_likelihoods, codes = _sum_over_grid(vae, images, labels)
+        exact[split] = float(log_likelihoods.mean())
+        refined[split] = float(_refine(vae, images, labels, codes).mean())
+        posterior = encode(vae, images, labels)
+        amortised[split] = float(_elbos(vae, images, labels, posterior).mean())
+        if vae.likelihood == "bce":
+            floor[split] = grey_level_entropy(images)
+    amortisation = {split: refined[split] - amortised[split] for split in exact}
+    return {
+        "exact_nll": -exact["test"],
+        "refined_elbo": refined["test"],
+        "gap_approximation": exact["test"] - refined["test"],
+        "gap_amortisation": amortisation["train"],
+        "gap_amortisation_generalisation": amortisation["test"] - amortisation["train"],
+        "gap_decoder": (exact["train"] + floor["train"]) - (exact["test"] + floor["test"]),
+    }
+
+
+def _importance_weighted_nll(vae, images, targets, labels, num_samples):
+    """The bound of `nll` for targets whose codes are proposed by the posteriors of images."""
+
+    @tf.function(reduce_retracing=True)
+    def log_weights(images, targets, labels):
+        posterior = vae.encode(images, labels)
+        return _log_weights(vae, targets, labels, posterior, num_samples)
+
+    weights = over_batches(log_weights, images, targets, labels, batch_size=BATCH_SIZE)
+    return float(np.log(num_samples) - logsumexp(weights.astype("float64"), axis=1).mean())
+
+
+def _elbos(vae, images, labels, posterior):
+    """ELBO of each image, `(num_images,)`; the log-weights vary less than the loss with its KL."""
+
+    @tf.function(reduce_retracing=True)
+    def log_weights(images, labels, *posterior):
+        return _log_weights(vae, images, labels, posterior, NUM_ELBO_SAMPLES)
+
+    weights = over_batches(log_weights, images, labels, *posterior, batch_size=BATCH_SIZE)
+    return weights.mean(axis=1, dtype="float64")
+
+
+def _log_weights(vae, images, labels, posterior, num_samples):
+    """Draws of log p(x, z) - log q(z given x), `(batch_size, num_samples)`, in nats."""
+    z_mean, z_log_var = posterior
+
+    def draw(_):
+        z = vae.sampler(posterior)
+        squares = tf.square(z - z_mean) * tf.exp(-z_log_var)  # the terms with 2 pi cancel
+        log_ratios = 0.5 * tf.reduce_sum(squares + z_log_var - tf.square(z), axis=-1)
+        return log_ratios - vae.reconstruction_loss(images, z, labels)
+
+    weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=tf.float32)
+    return tf.transpose(weights)
+
+
+def _sum_over_grid(vae, images, labels):
+    """log p(x) of each image, `(num_images,)`, and its likeliest code, `(num_images, latent_dim)`."""
+    if vae.latent_dim > 2:
+        raise ValueError(
+            "the likelihood is a sum over a grid for at most 2 latent dimensions; use `nll` or "
+            f"`binary_nll` for more. Received: a model with {vae.latent_dim}"
+        )
+    pixels = np.asarray(images, "float32") / (255 if images.dtype == np.uint8 else 1)
+    if not vae.num_classes or labels is None:  # without its labels a conditional model says so
+        return _sum_over_grid_of_class(vae, pixels, None)
+    log_likelihoods = np.empty(len(pixels))
+    codes = np.empty((len(pixels), vae.latent_dim), "float32")
+    for label in np.unique(labels):
+        chosen = labels == label
+        sums = _sum_over_grid_of_class(vae, pixels[chosen], label)
+        log_likelihoods[chosen], codes[chosen] = sums
+    return log_likelihoods, codes
+
+
+def _sum_over_grid_of_class(vae, pixels, label):
+    """Decodes the grid once, in blocks, which bounds the memory."""
+    axes = [np.linspace(-GRID_END, GRID_END, GRID_SIZE, dtype="float32")] * vae.latent_dim
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, vae.latent_dim)
+    log_cell = vae.latent_dim * np.log(2 * GRID_END / (GRID_SIZE - 1) / np.sqrt(2 * np.pi))
+
+    def sum_block(z):
+        labels = None if label is None else tf.fill(tf.shape(z)[:1], label)
+        joint = _log_likelihoods(vae, pixels, vae.logits(z, labels))
+        joint -= 0.5 * tf.reduce_sum(tf.square(z), axis=-1)
+        likeliest = tf.gather(z, tf.argmax(joint, axis=1))
+        sums = tf.reduce_logsumexp(joint, axis=1), tf.reduce_max(joint, axis=1), likeliest
+        return tuple(values[None] for values in sums)
+
+    sums, highest, likeliest = over_batches(sum_block, grid, batch_size=GRID_BATCH_SIZE)
+    blocks = highest.argmax(axis=0)
+    codes = likeliest[blocks, np.arange(len(pixels))]
+    return logsumexp(sums.astype("float64"), axis=0) + log_cell, codes
+
+
+def _log_likelihoods(vae, pixels, logits):
+    """log p(x given z) of all pairs of an image and a code, `(num_images, num_codes)`."""
+    if vae.likelihood == "bce":
+        flat_pixels, flat_logits = (
+            tf.reshape(values, (-1, math.prod(vae.image_shape))) for values in (pixels, logits)
+        )
+        products = tf.matmul(flat_pixels, flat_logits, transpose_b=True)
+        return products - tf.reduce_sum(tf.nn.softplus(flat_logits), axis=-1)
+    scale = () if vae.log_scale is None else (vae.log_scale,)
+    loss = LIKELIHOODS[vae.likelihood]
+    return -tf.map_fn(lambda image: loss(image[None], logits, *scale), pixels)
+
+
+def _refine(vae, images, labels, codes=None):
+    """ELBO of each image with its refined posterior, `(num_images,)`, from one or two starts."""
+    z_mean, z_log_var = encode(vae, images, labels)
+    elbos = []
+    for start in [z_mean] if codes is None else [z_mean, codes]:
+        posterior = _refine_posterior(vae, images, labels, (start, z_log_var))
+        elbos.append(_elbos(vae, images, labels, posterior))
+    return np.max(elbos, axis=0)
+
+
+def _refine_posterior(vae, images, labels, posterior):
+    """Takes steps of Adam on each image's `z_mean` and `z_log_var`."""
+
+    @tf.function(reduce_retracing=True)
+    def refine(images, labels, *posterior):
+        def step(number, posterior, mean, square):
+            with tf.GradientTape() as tape:
+                tape.watch(posterior)
+                loss = vae.reconstruction_loss(images, vae.sampler(posterior), labels)
+                loss += kl_divergence(*posterior)
+            gradient = tf.stack(tape.gradient(loss, posterior))
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.99 * square + 0.01 * tf.square(gradient)
+            count = tf.cast(number, "float32")
+            rate = REFINEMENT_RATE * (1 - count / REFINEMENT_STEPS)
+            rate *= tf.sqrt(1 - 0.99 ** (count + 1)) / (1 - 0.9 ** (count + 1))
+            moves = tf.unstack(rate * mean / (tf.sqrt(square) + 1e-7), num=2)
+            posterior = tuple(part - move for part, move in zip(posterior, moves, strict=True))
+            return number + 1, posterior, mean, square
+
+        zeros = tf.zeros_like(tf.stack(posterior))
+        state = 0, posterior, zeros, zeros
+        return tf.while_loop(lambda number, *_: number < REFINEMENT_STEPS, step, state)[1]
+
+    return over_batches(refine, images, labels, *posterior, batch_size=BATCH_SIZE)

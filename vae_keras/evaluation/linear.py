@@ -1,0 +1,128 @@
+"""The linear twin of a VAE: probabilistic PCA with as many latent dimensions, in closed form."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from vae_keras.evaluation.codes import probe_accuracy
+from vae_keras.evaluation.distances import extract, frechet_distance
+from vae_keras.evaluation.images import image_quality
+
+NUM_PROBE_IMAGES = 10_000
+NUM_SAMPLES = 10_000
+
+
+class ProbabilisticPCA:
+    """A VAE with linear networks and a shared learned variance, at its global optimum.
+
+    Pixels are `x = mean + W z + noise`, with `z` standard normal and the noise of one variance in
+    all pixels and channels. So `nll` is comparable with that of the likelihood "sigma".
+
+    Args:
+        images: training images, uint8, `(num_images, height, width, channels)`.
+        latent_dim: number of latent dimensions, fewer than images and than pixels times channels.
+
+    Attributes:
+        pca: the fitted `sklearn.decomposition.PCA`.
+
+    Raises:
+        ValueError: if there are too many latent dimensions: no variance would be left to the noise.
+
+    Reference:
+        Tipping & Bishop, 1999, "Probabilistic Principal Component Analysis", section 3.
+    """
+
+    def __init__(self, images, latent_dim):
+        pixels = _pixels(images)
+        if latent_dim >= min(pixels.shape):
+            raise ValueError(
+                "`latent_dim` must be below the number of images and that of pixels times "
+                f"channels, {pixels.shape}. Received: {latent_dim}"
+            )
+        self.image_shape = images.shape[1:]
+        self.pca = PCA(latent_dim, svd_solver="covariance_eigh").fit(pixels)
+        # The share of a component's variance that is no noise.
+        self._shrinkage = 1 - self.pca.noise_variance_ / self.pca.explained_variance_
+        self._scales = np.sqrt(self._shrinkage * self.pca.explained_variance_)
+
+    def encode(self, images):
+        """Returns the posterior means of images, `(num_images, latent_dim)`."""
+        return self.pca.transform(_pixels(images)) * self._shrinkage / self._scales
+
+    def decode(self, z):
+        """Maps codes to images without noise, clipped to [0, 1].
+
+        Args:
+            z: codes, `(num_codes, latent_dim)`.
+
+        Returns:
+            float32, `(num_codes, height, width, channels)`: the mean of the pixels given the code,
+            as a VAE's decoder gives it.
+        """
+        pixels = self.pca.inverse_transform((z * self._scales).astype("float32"))
+        return np.clip(pixels, 0, 1, out=pixels).reshape(-1, *self.image_shape)
+
+    def sample(self, num_images, seed=0):
+        """Decodes draws from the prior, without noise as `VAE.sample` does.
+
+        Args:
+            num_images: number of images.
+            seed: of the draws.
+
+        Returns:
+            `(num_images, height, width, channels)`.
+        """
+        return self.decode(
+            np.random.default_rng(seed).standard_normal((num_images, len(self._scales)))
+        )
+
+    def nll(self, images):
+        """Computes the exact negative log-likelihood: nats/image, mean over images.
+
+        Args:
+            images: uint8, `(num_images, height, width, channels)`; the density is that of pixels in
+                [0, 1].
+        """
+        return -float(self.pca.score(_pixels(images)))
+
+
+def linear_measures(train, validation, test, latent_dim, judge):
+    """Measures probabilistic PCA as `evaluate` and `evaluate_samples` measure a VAE.
+
+    Args:
+        train: the pair `(images, labels)` of the training images, uint8
+            `(num_images, height, width, channels)` and integers `(num_images,)` or None. All are
+            fitted to.
+        validation: the same, of the validation split: the reference of the distances.
+        test: the same, of the test split.
+        latent_dim: number of latent dimensions.
+        judge: what `judge.load_judge` returns; None leaves the distances out.
+
+    Returns:
+        Dict of `linear_nll` (exact, nats/image), `linear_mse`, `linear_psnr`, `linear_ssim` (of
+        reconstructions from the posterior mean), `linear_probe_accuracy` (with labels),
+        `linear_fd_samples` and `linear_fd_reconstructions` (with a judge).
+
+    Raises:
+        ValueError: if there are too many latent dimensions.
+    """
+    model = ProbabilisticPCA(train[0], latent_dim)
+    codes = model.encode(test[0])
+    quality = image_quality(test[0], model.decode(codes))
+    measures = {"linear_nll": model.nll(test[0])}
+    measures |= {f"linear_{name}": value for name, value in quality.items()}
+    if test[1] is not None:
+        seen = model.encode(train[0][:NUM_PROBE_IMAGES]), train[1][:NUM_PROBE_IMAGES]
+        measures["linear_probe_accuracy"] = probe_accuracy(seen, (codes, test[1]))
+    if judge is not None:
+        reference = extract(judge, validation[0])
+        for name, images in (
+            ("samples", model.sample(NUM_SAMPLES)),
+            ("reconstructions", model.decode(model.encode(validation[0]))),
+        ):
+            distance = frechet_distance(extract(judge, images), reference)
+            measures[f"linear_fd_{name}"] = distance
+    return measures
+
+
+def _pixels(images):
+    return images.reshape(len(images), -1).astype("float32") / 255

@@ -1,0 +1,72 @@
+"""Files that the project publishes beside its code, such as the judges of samples."""
+
+from pathlib import Path
+
+import pooch
+
+from vae_keras import __version__
+
+MODELS = Path(__file__).parents[1] / "models"  # in a checkout
+REGISTRY = Path(__file__).with_name("published.txt")  # a name and a SHA-256 a line
+BASE_URL = f"https://raw.githubusercontent.com/vae-keras/vae-keras/v{__version__}/models/"
+
+
+def names():
+    """Returns the names of all published files: their paths relative to `models/`."""
+    return [line.split()[0] for line in REGISTRY.read_text().splitlines()]
+
+
+def fetch(name, base_url=BASE_URL):
+    """Returns the path of a published file, after downloading it if need be.
+
+    In a checkout it is the file in `models/`, elsewhere it is downloaded into the user's cache. Its
+    SHA-256 is checked in either case.
+
+    Args:
+        name: path relative to `models/`, such as `"judges/mnist.keras"`.
+        base_url: where to download it from, ending in a slash.
+
+    Returns:
+        `pathlib.Path`.
+
+    Raises:
+        ValueError: if no file of that name is published.
+        OSError: if the download fails, or the file is not the published one.
+    """
+    if name not in names():
+        raise ValueError(
+            f"`name` must be a published file: {', '.join(names())}. Received: {name!r}"
+        )
+    store = pooch.create(pooch.os_cache("vae_keras"), base_url, retry_if_failed=1)
+    store.load_registry(REGISTRY)
+    path = MODELS / name
+    if path.exists():
+        if pooch.file_hash(path) != store.registry[name]:
+            raise OSError(
+                f"{path} is not the published file: its SHA-256 differs from that in {REGISTRY}. "
+                "Restore it with git, or delete it to have it downloaded."
+            )
+        return path
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        return Path(store.fetch(name))
+    except (OSError, ValueError) as error:  # no network, or another SHA-256
+        raise OSError(
+            f"could not download {store.get_url(name)}: {error}. Connect to the network once, or "
+            f"put the file at {store.abspath / name}."
+        ) from error
+
+
+def register(path):
+    """Enters a file in the registry under its present SHA-256, for the next release.
+
+    Args:
+        path: file in `models/` of a checkout.
+
+    Raises:
+        ValueError: if the file is elsewhere.
+    """
+    name = Path(path).resolve().relative_to(MODELS).as_posix()
+    lines = REGISTRY.read_text().splitlines()
+    hashes = dict(line.split() for line in lines) | {name: pooch.file_hash(path)}
+    REGISTRY.write_text("".join(f"{key} {value}\n" for key, value in sorted(hashes.items())))

@@ -1,0 +1,90 @@
+import functools
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from vae_keras import published
+
+CONTENT = b"the weights"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    """An installation outside a checkout, and a server that publishes `judges/a.keras`."""
+    folder = tmp_path / "server"
+    (folder / "judges").mkdir(parents=True)
+    (folder / "judges" / "a.keras").write_bytes(CONTENT)
+    registry = tmp_path / "published.txt"
+    registry.write_text(f"judges/a.keras {SHA256}\njudges/missing.keras {SHA256}\n")
+    monkeypatch.setattr(published, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(published, "REGISTRY", registry)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def cached(tmp_path):
+    return [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_file_is_downloaded_once(remote, tmp_path, capfd):
+    folder, url = remote
+    path = published.fetch("judges/a.keras", url)
+    assert path.read_bytes() == CONTENT and cached(tmp_path) == [path]
+    (folder / "judges" / "a.keras").unlink()
+    assert published.fetch("judges/a.keras", url) == path
+    path.write_bytes(b"damaged")
+    (folder / "judges" / "a.keras").write_bytes(CONTENT)
+    assert published.fetch("judges/a.keras", url).read_bytes() == CONTENT
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_sha256_is_refused_and_nothing_stays(remote, tmp_path):
+    folder, url = remote
+    (folder / "judges" / "a.keras").write_bytes(b"something else")
+    with pytest.raises(OSError, match="could not download .*does not match"):
+        published.fetch("judges/a.keras", url)
+    assert cached(tmp_path) == []
+
+
+def test_what_is_not_there_is_named_with_the_cure(remote, tmp_path):
+    with pytest.raises(OSError, match="404.* put the file at .*judges/missing.keras"):
+        published.fetch("judges/missing.keras", remote[1])
+    assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../a.keras", "/etc/passwd", "judges/../judges/a.keras", "b"])
+def test_only_published_names_are_looked_up(remote, name):
+    with pytest.raises(ValueError, match="must be a published file: judges/a.keras"):
+        published.fetch(name, remote[1])
+
+
+def test_a_checkout_has_its_own_files_and_they_are_checked(remote):
+    path = published.MODELS / "judges" / "a.keras"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert published.fetch("judges/a.keras", "http://127.0.0.1:9/") == path
+    path.write_bytes(b"trained anew")
+    with pytest.raises(OSError, match="not the published file"):
+        published.fetch("judges/a.keras", "http://127.0.0.1:9/")
+    published.register(path)
+    assert published.fetch("judges/a.keras", "http://127.0.0.1:9/") == path
+    assert len(published.REGISTRY.read_text().splitlines()) == 2
+
+
+def test_every_published_file_of_this_checkout_is_the_registered_one():
+    assert "judges/digits.keras" in published.names()
+    for name in published.names():
+        assert published.fetch(name) == published.MODELS / name
