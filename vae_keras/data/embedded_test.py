@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from vae_keras.data import embedded
-from vae_keras.data.archive import ARRAYS, read_known
+from vae_keras.data.archive import read_archive
+from vae_keras.data.catalogue import DATASETS
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -60,8 +61,10 @@ def test_only_embedded_sets_are_embedded():
 def test_stand_ins_have_the_form_of_the_real_sets(tmp_path):
     embedded.write_stand_ins(tmp_path / "new" / "folder", num_train=50, num_test=20)
     for name in ("fashion_mnist", "mnist", "cifar10", "svhn"):
-        arrays = read_known(tmp_path / "new" / "folder" / f"{name}.npz", name)
-        assert [len(arrays[array]) for array in ARRAYS] == [50, 50, 20, 20]
+        arrays = read_archive(tmp_path / "new" / "folder" / f"{name}.npz", DATASETS[name])
+        assert {key: len(values) for key, values in arrays.items()} == dict(
+            x_train=50, y_train=50, x_test=20, y_test=20
+        )
         assert set(arrays["y_train"]) == set(range(10))
         assert arrays["x_train"].std() > 30
     x, y = arrays["x_train"], arrays["y_train"]

@@ -1,142 +1,240 @@
-"""A user's own images: a folder of PNG, JPEG and WebP files as arrays."""
+"""A user's own images: PNG, JPEG and WebP files in a folder, its sub-folders their classes."""
 
 import hashlib
 import os
+import stat
+import tempfile
+import unicodedata
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pooch
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from vae_keras.data.archive import MAX_BYTES
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_BROKEN = 0.01  # share of files that may be unreadable
-TEST_SHARE = 0.1
-PROGRESS_FROM = 2000  # files
+SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test"}
+MAX_BROKEN = 0.01  # share of the files
+GREY_TOLERANCE = 2  # levels between the channels of a grey image: WebP knows no grey
+PROGRESS_FROM = 1000  # files
+NAMED = 10  # broken files that a message names
 
 
-def read_folder(path, image_size):
-    """Reads all images below a folder, in one size.
-
-    The shorter side is resized to `image_size` and the centre cropped. Images are grey if all files
-    are, otherwise colour; transparent ones lie on white. Sub-folders are classes, in alphabetical
-    order; images that lie in the folder itself have none. A tenth, chosen by a hash of the file's
-    name, are test images, so a file stays in its split when others come or go. The result is cached
-    in the user's cache folder and read again only if a file changes.
+def list_images(root):
+    """Lists the image files below a folder. Hidden files and folders are left out.
 
     Args:
-        path: the folder.
-        image_size: height and width of the images in pixels, divisible by 4.
+        root: the folder.
 
     Returns:
-        Dict of `x_train` and `x_test`, uint8, `(num_images, image_size, image_size, channels)`, and
-        `y_train` and `y_test`, integers, `(num_images,)`, or `None` without classes; and the class
-        names, a tuple.
+        Tuple of a `(name, size, mtime_ns)` for each file: its path relative to `root`, with
+        slashes; bytes; nanoseconds. The size is -1 if it is not a regular file. Files are ordered
+        by `name_hash`, which mixes the classes.
 
     Raises:
-        ValueError: if `image_size` is not valid, there is no such folder, it has fewer than 20
-            images, or more than 1 % of its files cannot be read, which are named.
+        ValueError: if there is no such folder or no image in it, or its sub-folders are splits.
+        OSError: if a sub-folder cannot be read.
     """
-    if not isinstance(image_size, int) or image_size < 4 or image_size % 4:
+    if not os.path.isdir(root):
+        raise ValueError(f"`folder:` must be followed by an existing folder. Received: {root!r}")
+
+    def fail(error):
+        raise error
+
+    entries, seen = [], set()
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=fail):
+        seen.add(os.path.realpath(folder))
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith((".", "__MACOSX"))
+            and os.path.realpath(os.path.join(folder, name)) not in seen  # links in a circle
+        ]
+        for file in files:
+            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
+                path = Path(folder, file)
+                entries.append((path.relative_to(root).as_posix(), *_size_and_mtime(path)))
+    if not entries:
+        raise ValueError(f"{root} holds no images. Expected: files {', '.join(SUFFIXES)}")
+    subfolders = {name.partition("/")[0] for name, *_ in entries if "/" in name}
+    if "train" in subfolders and subfolders <= SPLIT_FOLDERS:
         raise ValueError(
-            f"`image_size` must be a multiple of 4, at least 4. Received: {image_size!r}"
+            f"the sub-folders of {root} must be classes, not splits. Received: "
+            f"{', '.join(sorted(subfolders))}. Name the folder of the training images: the library "
+            f"splits it."
         )
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise ValueError(f"`folder:` must be followed by an existing folder. Received: {path!r}")
-    files = sorted(
-        file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
-    )
-    cached = _cache_file(root, files, image_size)
-    if cached is not None and cached.exists():
-        with np.load(cached, allow_pickle=False) as saved:
-            images, names = saved["images"], saved["names"].tolist()
-    else:
-        images, names = _read_files(root, files, image_size)
-        if cached is not None:
-            _write_cache(cached, images, names)
-    parents = [name.rpartition("/")[0].partition("/")[0] for name in names]
-    classes = tuple(sorted(set(parents))) if all(parents) else ()
-    labels = np.array([classes.index(parent) for parent in parents]) if classes else None
-    test = np.array([_is_test(name) for name in names], dtype=bool)
-    arrays = {}
-    for part, chosen in (("train", ~test), ("test", test)):
-        arrays |= {f"x_{part}": images[chosen], f"y_{part}": labels[chosen] if classes else None}
-    if len(arrays["x_test"]) == 0 or len(arrays["x_train"]) < 10:
+    return tuple(sorted(entries, key=lambda entry: name_hash(entry[0])))
+
+
+def name_hash(name):
+    """Maps a name to a number in [0, 1), which decides its split, today and on other machines.
+
+    Args:
+        name: path of a file, relative to the folder, or the number of an image as text.
+    """
+    # A macOS file system decomposes the letters of a name.
+    digest = hashlib.sha256(os.fsencode(unicodedata.normalize("NFC", name))).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def split_classes(names):
+    """Reads the classes of images from their names.
+
+    Args:
+        names: list of paths relative to the folder, with slashes.
+
+    Returns:
+        The labels, int64 `(num_images,)`, and the class names, a tuple in alphabetical order:
+        `None` and `()` unless there are two sub-folders at least.
+
+    Raises:
+        ValueError: if images lie beside two or more sub-folders of images.
+    """
+    parents = [name.partition("/")[0] if "/" in name else "" for name in names]
+    classes = tuple(sorted(set(parents) - {""}))
+    if len(classes) < 2:
+        return None, ()
+    if "" in parents:
         raise ValueError(
-            f"{root} must hold at least 20 images ({', '.join(SUFFIXES)}). Found: {len(images)}"
+            f"every image must lie in a sub-folder, its class, or none of them. Received: "
+            f"{names[parents.index('')]} beside {len(classes)} sub-folders. Move such images."
         )
-    return arrays, classes
+    labels = {name: label for label, name in enumerate(classes)}
+    return np.array([labels[parent] for parent in parents]), classes
+
+
+def read_folder(root, files, image_size):
+    """Reads images, all in one size, or takes them from the user's cache.
+
+    The shorter side is resized to `image_size`, and the centre is cropped. Images are grey if the
+    pixels of all of them are, otherwise colour. Transparent images lie on white; of animations the
+    first picture counts. Photographs are turned as their camera says.
+
+    Args:
+        root: the folder.
+        files: what `list_images` returns.
+        image_size: height and width in pixels, divisible by 4.
+
+    Returns:
+        The images, uint8 `(num_images, image_size, image_size, channels)`, and the names of their
+        files, a list. Files that cannot be read are left out, with a warning that names them.
+
+    Raises:
+        ValueError: if `image_size` is not valid, the images would not fit into the memory, or more
+            than 1 % of the files cannot be read.
+    """
+    if not isinstance(image_size, (int, np.integer)) or image_size < 4 or image_size % 4:
+        raise ValueError(
+            f"`image_size` must be a whole number divisible by 4, at least 4. "
+            f"Received: {image_size!r}"
+        )
+    num_bytes = len(files) * image_size**2 * 3
+    if num_bytes > MAX_BYTES:
+        raise ValueError(
+            f"{len(files)} images of `image_size` {image_size} take {num_bytes / 2**30:.1f} GiB, "
+            f"more than {MAX_BYTES / 2**30:g}. Choose a smaller `image_size`, or fewer images."
+        )
+    cache = _cache_path(root, image_size)
+    fingerprint = hashlib.sha256(repr(files).encode("utf-8", "surrogateescape")).hexdigest()
+    found = _read_cache(cache, fingerprint)
+    if found is None:
+        found = _read_files(root, files, image_size)
+        _write_cache(cache, fingerprint, *found)
+    images, kept = found
+    return images, [files[position][0] for position in kept]
+
+
+def _size_and_mtime(path):
+    try:
+        status = os.stat(path)
+    except OSError:  # such as a link to nowhere
+        return -1, 0
+    return (status.st_size if stat.S_ISREG(status.st_mode) else -1), status.st_mtime_ns
 
 
 def _read_files(root, files, image_size):
-    """Returns the images, uint8 `(num_images, height, width, channels)`, and their names."""
-    images, names, broken, is_grey = [], [], {}, True
-    for file in tqdm(files, "reading images", disable=len(files) < PROGRESS_FROM, unit="file"):
-        try:
-            image, grey = _read_file(file, image_size)
-        except Exception as error:  # Pillow's decoders raise errors of every kind
-            broken[file] = " ".join(str(error).split()) or type(error).__name__
-            if len(broken) > max(1, MAX_BROKEN * len(files)):
-                break
-            continue
-        images.append(image)
-        names.append(file.relative_to(root).as_posix())
-        is_grey &= grey
-    if broken:
-        named = "; ".join(f"{file} ({reason})" for file, reason in list(broken.items())[:5])
-        if len(broken) > MAX_BROKEN * len(files):
-            raise ValueError(
-                f"more than 1 % of the {len(files)} images of {root} cannot be read: {named}. "
-                "Repair or remove them."
-            )
-        warnings.warn(f"{len(broken)} unreadable images are left out: {named}", stacklevel=4)
-    shape = (0, image_size, image_size, 3)
-    images = np.stack(images) if images else np.zeros(shape, "uint8")
-    return np.ascontiguousarray(images[..., :1]) if is_grey else images, names
-
-
-def _read_file(file, image_size):
-    """Returns an image in three channels, `(image_size, image_size, 3)`, and whether it is grey."""
-    from PIL import Image, ImageOps
-
+    """Returns the images, and the positions in `files` that they come from."""
+    images = np.empty((len(files), image_size, image_size, 3), "uint8")
+    kept, broken, is_grey = [], [], True
+    progress = tqdm(
+        files, "reading images", unit="file", mininterval=1, disable=len(files) < PROGRESS_FROM
+    )
     with warnings.catch_warnings():
-        # Pillow warns of images that take too much memory: here that is an error.
+        warnings.simplefilter("ignore")  # such as those of damaged EXIF data
+        # A header that announces too large an image is an error, before anything is decoded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith(("I", "F")):  # 16 bits and more a pixel
-                levels = np.asarray(image, "float64")
-                scale = 255 / 65535 if levels.max() > 255 else 1.0
-                image = Image.fromarray(np.round(levels * scale).astype("uint8"))
-            if image.mode != "L":
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image).convert("RGB")
-            image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
-            pixels = np.asarray(image.convert("RGB"))
-            # By the pixels: WebP and some JPEG files store grey images in three channels.
-            return pixels, bool((pixels == pixels[..., :1]).all())
+        for position, (name, size, _) in enumerate(progress):
+            try:
+                if size < 0:
+                    raise ValueError("not a regular file")
+                image = images[len(kept)]
+                image[:] = _read_image(os.path.join(root, name), image_size)
+            except Exception as error:  # Pillow's decoders raise errors of every kind
+                broken.append(f"{name} ({' '.join(str(error).split()) or type(error).__name__})")
+                continue
+            kept.append(position)
+            is_grey = is_grey and (image.max(axis=-1) - image.min(axis=-1)).max() <= GREY_TOLERANCE
+    if broken:
+        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        named = f"{len(broken)} of {len(files)} files in {root} cannot be read: "
+        named += ", ".join(broken[:NAMED]) + more
+        if len(broken) > MAX_BROKEN * len(files):
+            raise ValueError(f"{named}. At most 1 % may be broken: repair or remove them.")
+        warnings.warn(f"{named}. They are left out.", stacklevel=5)
+    images = images[: len(kept)]
+    return (np.ascontiguousarray(images[..., 1:2]) if is_grey else images), np.array(kept)
 
 
-def _is_test(name):
-    return hashlib.sha256(name.encode()).digest()[0] < 256 * TEST_SHARE
+def _read_image(path, image_size):
+    """Returns uint8 `(image_size, image_size, 1 or 3)`."""
+    size = (image_size, image_size)
+    with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+        image.draft(None, (2 * image_size, 2 * image_size))  # large JPEGs at a fraction of the time
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I"):  # 16 bits
+            image = Image.fromarray(np.round(np.asarray(image) / 257).astype("uint8"))
+        elif "A" in image.mode.upper() or "transparency" in image.info:
+            image = ImageOps.fit(image.convert("RGBA"), size)
+            image = Image.alpha_composite(Image.new("RGBA", size, "white"), image).convert("RGB")
+        elif image.mode != "L":
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        return np.asarray(ImageOps.fit(image, size)).reshape(*size, -1)
 
 
-def _cache_file(root, files, image_size):
-    """Returns where the arrays are cached, by all that they depend on; `None` without a home."""
-    states = [(file.relative_to(root).as_posix(), file.stat()) for file in files]
-    text = repr([(name, state.st_size, state.st_mtime_ns) for name, state in states])
-    digest = hashlib.sha256(f"{root.resolve()} {image_size} {text}".encode()).hexdigest()[:32]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "vae_keras" / f"{digest}.npz" if os.path.isabs(home) else None
+def _cache_path(root, image_size):
+    """Returns where the images of a folder are cached, or `None` if there is no place for it."""
+    key = f"1 {os.path.realpath(root)} {image_size}"  # 1: of what `_read_image` does
+    name = hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
+    try:
+        return Path(pooch.os_cache("vae_keras")) / "folders" / f"{name}.npz"
+    except RuntimeError:  # a user without a home
+        return None
 
 
-def _write_cache(path, images, names):
-    """Writes the arrays at once or not at all; a cache that cannot be written is no error."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+def _read_cache(path, fingerprint):
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["fingerprint"]) == fingerprint:
+                return arrays["images"], arrays["kept"]
+    except Exception:  # missing or damaged: the files are read, and the cache is written anew
+        pass
+    return None
+
+
+def _write_cache(path, fingerprint, images, kept):
+    """Writes the whole cache or nothing: what cannot be written is no error."""
+    if path is None or not path.is_absolute():  # "~" itself, in older releases of platformdirs
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, images=images, names=np.array(names, dtype=str))
-        os.replace(partial, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            partial = Path(folder, path.name)
+            np.savez(partial, images=images, kept=kept, fingerprint=fingerprint)
+            os.replace(partial, path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        pass

@@ -1,9 +1,8 @@
-"""Images and labels of a data set as arrays."""
+"""Images and labels of a data set as arrays. TensorFlow is loaded for downloads only."""
 
-import argparse
 import contextlib
 import functools
-import io
+import numbers
 import os
 import socket
 import sys
@@ -16,174 +15,204 @@ from vae_keras.data.embedded import read_embedded
 
 SPLITS = ("train", "validation", "test")
 MAX_VALIDATION = 5000  # images
-STALL_SECONDS = 60  # a download that receives nothing for so long is given up
+STALL_SECONDS = 30  # a download that receives nothing for so long is given up
 
 
 def load_images(name, split, fraction=1.0, image_size=32):
     """Loads one split of a data set.
 
     A data set of the catalogue comes from `$VAE_KERAS_DATA/<name>.npz`, from scikit-learn, or from
-    Keras's cache and the network. Its validation images are the last tenth of the official training
-    images, at most 5,000; the training images are the others.
+    Keras's cache, after a download if need be. Its validation images are the last tenth of the
+    official training images, at most 5,000.
+
+    A user's own images are the files of a folder (see `read_folder`) or the arrays of an `.npz`
+    file (see `read_archive`). A hash of the file's name, or of the image's position in the array,
+    decides: about 80 % are training, 10 % validation and 10 % test images. `x_test` stays the
+    test; then about a tenth of `x_train` is for validation.
 
     Args:
-        name: a key of `DATASETS`; `folder:/path/to/images`, see `vae_keras.data.folder`; or the
-            path of a `.npz` file, see `vae_keras.data.archive`.
+        name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`.
         split: `"train"`, `"validation"` or `"test"`.
-        fraction: share of the split to load, above 0 and at most 1: its first images, at least one.
-        image_size: height and width of the images of a folder, divisible by 4. Other images keep
-            their size.
+        fraction: share of the split, above 0 and at most 1: its first images, at least one.
+        image_size: height and width in pixels of images from a folder, divisible by 4. Other
+            images keep their size.
 
     Returns:
-        The images, uint8, `(num_images, height, width, channels)`, and their labels, int64,
-        `(num_images,)`, or `None` if the images have no classes. Both are read-only and shared
-        between calls.
+        The images, uint8 `(num_images, height, width, channels)`, and their labels, int64
+        `(num_images,)`, or `None` if the images have no classes. Both are read-only, since calls
+        share them.
 
     Raises:
-        ValueError: if an argument or a file is not valid.
-        FileNotFoundError: if the data set is not available.
+        ValueError: if an argument, the file or the folder is not valid.
+        OSError: if the data set is not available.
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}")
-    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
+    is_number = isinstance(fraction, numbers.Real) and not isinstance(fraction, bool)
+    if not is_number or not 0 < fraction <= 1:
         raise ValueError(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
-    _, arrays, _ = _read(name, image_size, os.environ.get("VAE_KERAS_DATA"))
-    part = "test" if split == "test" else "train"
-    images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    num_validation = min(MAX_VALIDATION, len(images) // 10)
-    if split == "validation" and not num_validation:
-        raise ValueError(
-            f"the validation split is a tenth of the training images, so {name!r} needs at least "
-            f"10 of them. Received: {len(images)}"
-        )
-    if split != "test":
-        border = len(images) - num_validation
-        chosen = slice(border) if split == "train" else slice(border, None)
-        images, labels = images[chosen], None if labels is None else labels[chosen]
-    first = slice(max(1, round(fraction * len(images))))
+    images, labels = _read(*locate(name), image_size)[0][split]
+    if len(images) == 0:
+        raise ValueError(f"{name!r} has too few images for a {split} split. Add images.")
+    first = slice(max(1, round(float(fraction) * len(images))))
     return images[first], None if labels is None else labels[first]
 
 
-def class_names(name, image_size=32):
+def class_names(name):
     """Returns the names of a data set's classes, a tuple in the order of the labels.
 
     Args:
-        name: as for `load_images`. A user's own images without labels have no classes.
-        image_size: as for `load_images`.
+        name: as for `load_images`. The tuple is empty if the images have no classes.
     """
-    return DATASETS[name]["classes"] if name in DATASETS else _read(name, image_size, None)[2]
+    name, place, stamp = locate(name)
+    if name in DATASETS:
+        return DATASETS[name]["classes"]
+    if name.startswith("folder:"):
+        return folder.split_classes([file for file, *_ in stamp])[1]
+    return _read(name, place, stamp, None)[1]
+
+
+def locate(name):
+    """Tells where a data set comes from, without reading it.
+
+    Args:
+        name: as for `load_images`.
+
+    Returns:
+        `(name, place, stamp)`. The place is a path, `"scikit-learn"` or `"Keras's cache"`. The
+        stamp of a path changes with the files.
+
+    Raises:
+        ValueError: if `name`, `VAE_KERAS_DATA` or the folder is not valid.
+    """
+    if is_own(name):
+        place = os.path.abspath(os.path.expanduser(name.removeprefix("folder:")))
+        stamp = folder.list_images if name.startswith("folder:") else _stamp
+        return name, place, stamp(place)
+    if not isinstance(name, str) or name not in DATASETS:
+        raise ValueError(
+            f"`name` must be one of {', '.join(DATASETS)}, or images of your own: "
+            f"folder:/path/to/images or the path of an .npz file. Received: {name!r}"
+        )
+    data_folder = os.path.expanduser(os.environ.get("VAE_KERAS_DATA", ""))
+    if data_folder and not os.path.isdir(data_folder):
+        raise ValueError(
+            f"VAE_KERAS_DATA must be an existing folder. Received: {data_folder!r}. Create the "
+            f"folder, or unset the variable."
+        )
+    place = os.path.join(data_folder, f"{name}.npz")
+    if data_folder and os.path.lexists(place):
+        return name, place, _stamp(place)
+    return name, "Keras's cache" if DATASETS[name]["substitute"] else "scikit-learn", None
 
 
 @contextlib.contextmanager
 def quiet_download():
-    """Makes Keras give up downloads that stall for a minute, and shows no progress bar."""
+    """Makes Keras give up downloads that stall, and show its progress on the standard error."""
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL_SECONDS)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
         socket.setdefaulttimeout(timeout)
 
 
-def main(arguments=None):
-    """Loads data sets, which downloads them if need be, and prints where each comes from.
-
-    Args:
-        arguments: the names, a list of strings; `None` takes them from the command line.
-
-    Returns:
-        The exit code: 0, or 1 after a message of one line.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m vae_keras.data", description="Downloads data sets into Keras's cache."
-    )
-    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(DATASETS))
-    try:
-        for name in parser.parse_args(arguments).names:
-            place, arrays, _ = _read(name, 32, os.environ.get("VAE_KERAS_DATA"))
-            sizes = f"{len(arrays['x_train'])} training and {len(arrays['x_test'])} test images"
-            print(f"{name}: {sizes} from {place}", flush=True)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 @functools.lru_cache(maxsize=1)
-def _read(name, image_size, data_folder):
-    """Returns where a data set was found, its arrays and its class names."""
-    if is_own(name):
-        read = folder.read_folder if name.startswith("folder:") else archive.read_own
-        arrays, classes = read(name.removeprefix("folder:"), image_size)
-        place = name
-    elif name in DATASETS:
-        classes = DATASETS[name]["classes"]
-        path = _data_file(name, data_folder)
-        if path is not None and os.path.lexists(path):
-            place, arrays = path, archive.read_known(path, name)
-        elif DATASETS[name]["substitute"] is None:
-            place, arrays = "scikit-learn", read_embedded(name)
-        else:
-            place, arrays = "Keras's cache", _fetch(name, path)
+def _read(name, place, stamp, image_size):
+    """Returns a dict from split to `(images, labels)`, and the names of the classes."""
+    if name in DATASETS:
+        splits, classes = _read_known(name, place), DATASETS[name]["classes"]
+    elif name.startswith("folder:"):
+        images, names = folder.read_folder(place, stamp, image_size)
+        labels, classes = folder.split_classes(names)
+        splits = _split_by_hash(names, images, labels)
     else:
-        raise ValueError(
-            f"`name` must be one of {', '.join(DATASETS)}, folder:/path/to/images, or the path of "
-            f"a .npz file. Received: {name!r}"
-        )
-    for part in ("train", "test"):
-        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if name in DATASETS:
-            images = images.reshape(-1, *DATASETS[name]["image_shape"])
-        images.setflags(write=False)
-        if labels is not None:
-            labels = labels.reshape(-1).astype("int64")
-            labels.setflags(write=False)
-        arrays |= {f"x_{part}": images, f"y_{part}": labels}
-    return place, arrays, classes
+        splits, classes = _read_own_arrays(place)
+    for array in sum(splits.values(), ()):
+        if array is not None:
+            array.setflags(write=False)
+    return splits, classes
 
 
-def _data_file(name, data_folder):
-    if not data_folder:
-        return None
-    data_folder = os.path.expanduser(data_folder)
-    if not os.path.isdir(data_folder):
-        raise ValueError(
-            f"VAE_KERAS_DATA must be an existing folder. Received: {data_folder!r}. Create the "
-            "folder, or unset the variable."
-        )
-    return os.path.join(data_folder, f"{name}.npz")
+def _read_known(name, place):
+    if place == "scikit-learn":
+        arrays = read_embedded(name)
+    elif place == "Keras's cache":
+        arrays = _fetch(name)
+    else:
+        arrays = archive.read_archive(place, DATASETS[name])
+    x, y = arrays["x_train"], arrays["y_train"].astype("int64")
+    border = len(x) - min(MAX_VALIDATION, len(x) // 10)
+    return {
+        "train": (x[:border], y[:border]),
+        "validation": (x[border:], y[border:]),
+        "test": (arrays["x_test"], arrays["y_test"].astype("int64")),
+    }
 
 
-def _fetch(name, path):
-    """Reads a data set from Keras's cache, after downloading it if need be."""
-    import keras
+def _read_own_arrays(path):
+    arrays = archive.read_archive(path)
+    if "images" in arrays:
+        splits = _split_by_hash(_positions(arrays["images"]), arrays["images"], arrays["labels"])
+    else:
+        x, y = arrays["x_train"], arrays["y_train"]
+        splits = _split_by_hash(_positions(x), x, y, (0.9, 1.0))
+        splits["test"] = arrays["x_test"], arrays["y_test"]
+    labels = [arrays[key] for key in ("labels", "y_train", "y_test") if arrays.get(key) is not None]
+    num_classes = 1 + max((int(values.max()) for values in labels), default=-1)
+    return splits, tuple(str(label) for label in range(num_classes))
 
+
+def _positions(images):
+    return [str(position) for position in range(len(images))]
+
+
+def _split_by_hash(names, images, labels, borders=(0.8, 0.9)):
+    """Orders images by the hash of their names, which mixes the classes, and cuts at `borders`."""
+    hashes = np.array([folder.name_hash(name) for name in names])
+    order = np.argsort(hashes, kind="stable")
+    parts = np.split(order, np.searchsorted(hashes[order], borders))
+    return {
+        split: (images[part], None if labels is None else labels[part])
+        for split, part in zip(SPLITS, parts, strict=True)
+    }
+
+
+def _stamp(path):
+    try:
+        status = os.stat(path)
+        return status.st_size, status.st_mtime_ns
+    except OSError:
+        return None  # the reader says what is wrong
+
+
+def _fetch(name):
+    """Reads a data set through Keras, which downloads what its cache lacks."""
+    from vae_keras.runtime import keras
+
+    entry = DATASETS[name]
     try:
         with quiet_download():
             if name == "svhn":
-                return _fetch_svhn(keras)
-            train, test = getattr(keras.datasets, name).load_data()
-            return dict(zip(archive.ARRAYS, (*train, *test), strict=True))
+                arrays = _fetch_svhn(keras)
+            else:
+                (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+                arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+        return {
+            key: array.reshape(-1, *entry["image_shape"]) if key[0] == "x" else array.reshape(-1)
+            for key, array in arrays.items()
+        }
     except Exception as error:  # Keras raises bare ones
-        source = DATASETS[name]
-        files = os.path.join(_keras_cache(), source["cached"])
-        reason = " ".join(str(error).split()) or type(error).__name__
-        tried = "VAE_KERAS_DATA (not set)" if path is None else f"{path} (not there)"
-        embedded = ", ".join(name for name, entry in DATASETS.items() if not entry["substitute"])
-        raise FileNotFoundError(
-            f"the data set {name!r} is not available. Tried: {tried}; Keras's cache and "
-            f"{', '.join(source['urls'])} ({reason}). Set VAE_KERAS_DATA to a folder that holds "
-            f"{name}.npz with {archive.expected(name)}; or, if a download broke off, delete "
-            f"{files} and try again. These need no network: {embedded}; the one closest to {name} "
-            f"is {source['substitute']}."
+        embedded = ", ".join(name for name, other in DATASETS.items() if not other["substitute"])
+        raise OSError(
+            f"the data set {name!r} is not available: {' '.join(str(error).split())}. Tried: "
+            f"{name}.npz in $VAE_KERAS_DATA, Keras's cache, {', '.join(entry['urls'])}. Put "
+            f"{name}.npz into a folder, with {archive.describe(entry)}, and set VAE_KERAS_DATA to "
+            f"that folder. If a download broke off, delete {entry['cached']} from Keras's cache "
+            f"(~/.keras/datasets). These need no network: {embedded}; {entry['substitute']} is the "
+            f"one closest to {name}."
         ) from error
-
-
-def _keras_cache():
-    """Returns where Keras keeps data sets, by the rules of `keras.utils.get_file`."""
-    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
-    return os.path.join(home, "datasets")
 
 
 def _fetch_svhn(keras):
@@ -191,14 +220,15 @@ def _fetch_svhn(keras):
 
     svhn, arrays = DATASETS["svhn"], {}
     for part, url, md5 in zip(("train", "test"), svhn["urls"], svhn["md5"], strict=True):
-        path = keras.utils.get_file(
-            os.path.basename(url),
-            url,
-            cache_subdir=os.path.join("datasets", svhn["cached"]),
-            file_hash=md5,
-            hash_algorithm="md5",
+        matrices = loadmat(
+            keras.utils.get_file(
+                origin=url,
+                file_hash=md5,
+                hash_algorithm="md5",
+                cache_dir=os.environ.get("KERAS_HOME"),
+                cache_subdir=f"datasets/{svhn['cached']}",
+            )
         )
-        matrices = loadmat(path)
         arrays[f"x_{part}"] = np.ascontiguousarray(np.moveaxis(matrices["X"], -1, 0))
         arrays[f"y_{part}"] = matrices["y"] % 10  # the digit 0 has the label 10
     return arrays

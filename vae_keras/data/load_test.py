@@ -1,6 +1,8 @@
 import functools
 import hashlib
 import http.server
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -8,64 +10,73 @@ import threading
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
+from vae_keras.data import load
+from vae_keras.data.__main__ import main
 from vae_keras.data.catalogue import DATASETS
-from vae_keras.data.load import _read, class_names, load_images, main
+from vae_keras.data.load import class_names, load_images
+
+SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """A Keras home of the test's own, no data folder, no proxy, nothing remembered."""
+    """Caches of the test's own, no data folder, no proxy, nothing remembered."""
     (tmp_path / "keras").mkdir()
-    # Keras reads KERAS_HOME once, while it is imported.
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("VAE_KERAS_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    _read.cache_clear()
+    load._read.cache_clear()
     yield tmp_path
-    _read.cache_clear()
+    load._read.cache_clear()
 
 
 @pytest.fixture
 def svhn(places, monkeypatch):
     """Small SVHN files in the official format, served on the loopback address."""
-    folder = places / "served"
-    folder.mkdir()
-    random = np.random.default_rng(0)
+    served = places / "served"
+    served.mkdir()
     matrices = {
         file: {
-            "X": random.integers(0, 256, (32, 32, 3, number), dtype="uint8"),
+            "X": np.random.default_rng(0).integers(0, 256, (32, 32, 3, number), dtype="uint8"),
             "y": (np.arange(number, dtype="uint8") % 10 + 1).reshape(-1, 1),
         }
         for file, number in (("train_32x32.mat", 40), ("test_32x32.mat", 12))
     }
+    sums = []
     for file, content in matrices.items():
-        scipy.io.savemat(folder / file, content, do_compression=True)
+        scipy.io.savemat(served / file, content, do_compression=True)
+        sums.append(hashlib.md5((served / file).read_bytes()).hexdigest())
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    handler = functools.partial(Handler, directory=str(folder))
+    handler = functools.partial(Handler, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        urls = [f"http://127.0.0.1:{server.server_port}/{file}" for file in matrices]
-        contents = [(folder / file).read_bytes() for file in matrices]
-        monkeypatch.setitem(DATASETS["svhn"], "urls", tuple(urls))
-        sums = tuple(hashlib.md5(content).hexdigest() for content in contents)
-        monkeypatch.setitem(DATASETS["svhn"], "md5", sums)
+        urls = tuple(f"http://127.0.0.1:{server.server_port}/{file}" for file in matrices)
+        monkeypatch.setitem(DATASETS["svhn"], "urls", urls)
+        monkeypatch.setitem(DATASETS["svhn"], "md5", tuple(sums))
         yield matrices
         server.shutdown()
 
 
+def numbered(number, *shape):
+    """Images that are filled with their own numbers."""
+    return np.arange(number, dtype="uint8").reshape(-1, *(1,) * len(shape)) + np.zeros(
+        shape, "uint8"
+    )
+
+
 def write_mnist(folder, num_train=100, num_test=7):
-    """Each image is filled with its own number, so that it can be recognised."""
     folder.mkdir(exist_ok=True)
     arrays = {}
     for part, number in (("train", num_train), ("test", num_test)):
-        numbers = np.arange(number, dtype="uint8")
-        arrays[f"x_{part}"] = numbers[:, None, None] + np.zeros((28, 28), "uint8")
-        arrays[f"y_{part}"] = numbers[:, None] % 10
+        arrays[f"x_{part}"] = numbered(number, 28, 28)
+        arrays[f"y_{part}"] = np.arange(number)[:, None] % 10
     np.savez(folder / "mnist.npz", **arrays)
     return str(folder)
 
@@ -85,119 +96,192 @@ def test_validation_is_at_most_5000_images(places, monkeypatch):
     x, y = np.zeros((60000, 8, 8), "uint8"), np.zeros(60000, int)
     np.savez(places / "digits.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
     monkeypatch.setenv("VAE_KERAS_DATA", str(places))
-    assert len(load_images("digits", "train")[0]) == 55000
-    assert len(load_images("digits", "validation")[0]) == 5000
+    assert [len(load_images("digits", split)[0]) for split in SPLITS] == [55000, 5000, 1]
 
 
-def test_embedded_sets_need_nothing():
-    shapes = {
-        ("digits", "train"): (1294, 8, 8, 1),
-        ("digits", "validation"): (143, 8, 8, 1),
-        ("digits", "test"): (360, 8, 8, 1),
-        ("photos", "train"): (5200, 32, 32, 3),
-        ("photos", "validation"): (577, 32, 32, 3),
-        ("photos", "test"): (900, 32, 32, 3),
-    }
-    for (name, split), shape in shapes.items():
-        images, labels = load_images(name, split)
-        assert images.shape == shape
-        assert set(labels) == set(range(len(class_names(name))))
+def test_embedded_sets_have_every_class_in_every_split():
+    for name, counts in (("digits", (1294, 143, 360)), ("photos", (5200, 577, 900))):
+        for split, count in zip(SPLITS, counts, strict=True):
+            images, labels = load_images(name, split)
+            assert images.shape == (count, *DATASETS[name]["image_shape"])
+            assert set(labels) == set(range(len(class_names(name))))
 
 
-def test_embedded_sets_and_files_need_no_tensorflow(places):
+def test_only_downloads_need_tensorflow(places):
     write_mnist(places / "data")
+    Image.new("L", (8, 8)).save(places / "data" / "a.png")
     code = (
-        "import sys; from vae_keras.data.load import load_images; load_images('digits', 'test');"
-        "load_images('mnist', 'test');"
+        "import sys; from vae_keras.data.load import class_names, load_images, locate\n"
+        "load_images('digits', 'test'); load_images('mnist', 'test'); locate('cifar10')\n"
+        f"class_names('folder:{places / 'data'}'); class_names(r'{places / 'data'}/mnist.npz')\n"
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
-    environment = {"VAE_KERAS_DATA": str(places / "data"), "PATH": ""}
+    environment = os.environ | {"VAE_KERAS_DATA": str(places / "data")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 @pytest.mark.parametrize(("fraction", "number"), [(1, 90), (0.5, 45), (0.1, 9), (1e-9, 1)])
 def test_fraction_takes_the_first_images(places, monkeypatch, fraction, number):
     monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data"))
-    images, labels = load_images("mnist", "train", fraction)
+    images, labels = load_images("mnist", "train", np.float32(fraction))
     assert images[:, 0, 0, 0].tolist() == list(range(number))
     assert len(labels) == number
+
+
+def test_images_are_shared_and_read_only_until_their_file_changes(places, monkeypatch):
+    monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data"))
+    images, labels = load_images("mnist", "train")
+    assert np.shares_memory(images, load_images("mnist", "train", 0.5)[0])
+    for array in (images, labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    write_mnist(places / "data", num_train=20)
+    assert len(load_images("mnist", "train")[0]) == 18
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("digits", "train", 0), "`fraction` must be above 0"),
+        *((("digits", "train", bad), "`fraction` must be above 0") for bad in (0, 1.1, True, None)),
         (("digits", "train", float("nan")), "`fraction` must be above 0"),
-        (("digits", "valid"), "`split` must be one of train, validation, test"),
-        (("imagenet", "train"), "`name` must be one of fashion_mnist"),
-        (("../mnist", "train"), "`name` must be one of fashion_mnist"),
+        (("digits", "valid"), "`split` must be one of train, validation, test. Received: 'valid'"),
+        *(
+            ((bad, "train"), "`name` must be one of fashion_mnist")
+            for bad in ("", "../mnist", None)
+        ),
+        ((["mnist"], "train"), "`name` must be one of.*or images of your own"),
         (("folder:/no/such/folder", "train"), "must be followed by an existing folder"),
-        (("/no/such/file.npz", "train"), "cannot be used.*No such file"),
+        (("/no/such/file.npz", "train"), r"file\.npz cannot be used.*No such file"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         load_images(*arguments)
 
 
-def test_a_validation_split_of_nothing_is_refused(places, monkeypatch):
+def test_what_is_wrong_with_the_data_folder_is_said(places, monkeypatch):
     monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data", num_train=9))
-    assert len(load_images("mnist", "train")[0]) == 9
-    with pytest.raises(ValueError, match="validation split.*at least 10"):
+    with pytest.raises(ValueError, match="too few images for a validation split"):
         load_images("mnist", "validation")
+    (places / "data" / "cifar10.npz").symlink_to(places / "nowhere")  # not passed over
+    with pytest.raises(ValueError, match=r"cifar10\.npz cannot be used"):
+        load_images("cifar10", "train")
+    monkeypatch.setenv("VAE_KERAS_DATA", str(places / "nowhere"))
+    with pytest.raises(ValueError, match="VAE_KERAS_DATA must be an existing folder"):
+        load_images("digits", "train")
 
 
-def test_splits_share_one_read_only_array(places, monkeypatch):
-    monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data"))
-    images, _ = load_images("mnist", "train")
-    assert np.shares_memory(images, load_images("mnist", "train", 0.5)[0])
-    with pytest.raises(ValueError, match="read-only"):
-        images[0] = 1
-    monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "other", num_train=20))
-    assert len(load_images("mnist", "train")[0]) == 18
+def write_folder(root, numbers, number_of_classes=3):
+    for number in numbers:
+        path = root / "abc"[number % number_of_classes] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 10), number).save(path)
+    return f"folder:{root}"
 
 
-def test_a_dead_network_is_one_clear_error(monkeypatch):
-    def unreachable(*_, **__):
-        raise OSError("Network is unreachable")
+def test_a_folder_is_split_by_name(places):
+    name = write_folder(places / "Bilder ü", range(200))
+    levels, images = {}, {}
+    for split in SPLITS:
+        images[split], labels = load_images(name, split, image_size=8)
+        levels[split] = images[split][:, 0, 0, 0].tolist()
+        assert labels.tolist() == [level % 3 for level in levels[split]]
+        assert labels.dtype == np.int64
+    assert images["train"].shape[1:] == (8, 8, 1)
+    assert sorted(sum(levels.values(), [])) == list(range(200))
+    assert 130 < len(levels["train"]) < 185 and min(map(len, levels.values())) > 5
+    assert class_names(name) == ("a", "b", "c")
+    _, few = load_images(name, "train", 0.1, image_size=8)
+    assert set(few) == {0, 1, 2}  # a part of the images has all classes, too
+    write_folder(places / "Bilder ü", range(200, 250))
+    for split in SPLITS:
+        again = load_images(name, split, image_size=8)[0][:, 0, 0, 0]
+        assert [level for level in again if level < 200] == levels[split]
 
-    monkeypatch.setattr("socket.getaddrinfo", unreachable)
-    for name in ("fashion_mnist", "cifar10", "mnist", "svhn"):
-        with pytest.raises(FileNotFoundError, match="Network is unreachable.*need no net") as error:
-            load_images(name, "train")
-        assert "\n" not in str(error.value)
+
+def test_a_folder_without_sub_folders_has_no_labels(places):
+    name = write_folder(places / "images", range(60), number_of_classes=1)
+    images, labels = load_images(name, "test", 0.5)
+    assert images.shape[1:] == (32, 32, 1) and labels is None
+    assert class_names(name) == ()
+    with pytest.raises(ValueError, match="too few images for a test split"):
+        load_images(write_folder(places / "few", range(3), 1), "test")
+
+
+def test_own_arrays_are_split_by_position(places):
+    path = str(places / "own.npz")
+    np.savez(path, images=numbered(200, 8, 8, 3), labels=np.arange(200) // 50)
+    splits = {split: load_images(path, split) for split in SPLITS}
+    levels = {split: images[:, 0, 0, 0].tolist() for split, (images, _) in splits.items()}
+    assert sorted(sum(levels.values(), [])) == list(range(200))
+    for split, (_, labels) in splits.items():
+        assert labels.tolist() == [level // 50 for level in levels[split]]
+        assert set(labels) == {0, 1, 2, 3}  # although the file is sorted by class
+    assert class_names(path) == ("0", "1", "2", "3")
+    np.savez(path, x_train=numbered(100, 8, 8), x_test=numbered(9, 8, 8))
+    splits = {split: load_images(path, split) for split in SPLITS}
+    assert splits["test"][0][:, 0, 0, 0].tolist() == list(range(9))
+    assert len(splits["train"][0]) + len(splits["validation"][0]) == 100
+    assert 3 < len(splits["validation"][0]) < 20
+    assert splits["train"][1] is None and class_names(path) == ()
 
 
 def test_svhn_is_downloaded_once_and_converted(svhn, monkeypatch, capsys):
-    train, test = (svhn[f"{part}_32x32.mat"] for part in ("train", "test"))
     images, labels = load_images("svhn", "test")
-    np.testing.assert_array_equal(images[7], test["X"][:, :, :, 7])
+    np.testing.assert_array_equal(images[7], svhn["test_32x32.mat"]["X"][:, :, :, 7])
     assert labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]
-    images, _ = load_images("svhn", "validation")
-    np.testing.assert_array_equal(images[-1], train["X"][:, :, :, -1])
-    assert capsys.readouterr().out == ""
-    _read.cache_clear()
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", None)
+    assert load_images("svhn", "train")[0].shape == (36, 32, 32, 3)
+    captured = capsys.readouterr()
+    assert captured.out == "" and "Downloading data from http://127.0.0.1" in captured.err
+    load._read.cache_clear()
+    monkeypatch.setattr(socket, "create_connection", None)
     assert len(load_images("svhn", "train")[0]) == 36
 
 
-def test_svhn_of_a_wrong_checksum_is_one_clear_error(svhn, monkeypatch):
+def test_svhn_of_another_checksum_is_one_clear_error(svhn, monkeypatch):
     monkeypatch.setitem(DATASETS["svhn"], "md5", ("0" * 32, "1" * 32))
-    with pytest.raises(FileNotFoundError, match="http://127.*hash does not match.*delete"):
+    with pytest.raises(OSError, match="'svhn' is not available.*hash does not match.*delete svhn"):
         load_images("svhn", "train")
 
 
-def test_the_command_says_where_sets_come_from(svhn, capsys):
-    assert main(["digits", "svhn"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "digits: 1437 training and 360 test images from scikit-learn",
-        "svhn: 40 training and 12 test images from Keras's cache",
+def test_a_server_that_stalls_is_given_up(places, monkeypatch):
+    monkeypatch.setattr(load, "STALL_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and never answers
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/train_32x32.mat"
+        monkeypatch.setitem(DATASETS["svhn"], "urls", (url, url))
+        with pytest.raises(OSError, match="'svhn' is not available.*timed out"):
+            load_images("svhn", "train")
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "mnist", "svhn"])
+def test_without_a_network_the_error_says_what_to_do(monkeypatch, name):
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(OSError("dead"))
+    )
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", os.environ["KERAS_HOME"])
+    with pytest.raises(OSError) as caught:
+        load_images(name, "train")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("dead", f"Put {name}.npz into a folder", "x_train", "no network: digits, photos"):
+        assert part in message
+
+
+def test_the_command_says_where_sets_come_from(svhn, places, capsys):
+    own = write_folder(places / "own", range(60))
+    assert main(["digits", "svhn", own, "--image-size", "8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "digits: from scikit-learn; images: 1294 train, 143 validation, 360 test",
+        "svhn: from Keras's cache; images: 36 train, 4 validation, 12 test",
     ]
+    assert lines[2].startswith(f"{own}: from {places / 'own'}; images: ")
 
 
-def test_the_command_ends_with_one_line_on_errors(monkeypatch, capsys):
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [])
-    for name in ("nonsense", "mnist"):
-        assert main([name]) == 1
+def test_the_command_ends_with_one_line_on_errors(capsys):
+    for name in ("nonsense", "/no/such/file.npz"):
+        assert main([name, "digits"]) == 1
         captured = capsys.readouterr()
-        assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+        assert captured.out == "" and captured.err.startswith("error: ")
+        assert captured.err.count("\n") == 1
