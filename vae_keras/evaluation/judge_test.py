@@ -25,16 +25,17 @@ def test_classifier_averages_128_maps(image_shape):
 def test_training_is_reproducible_and_gives_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        first, again, other = (judge.train_judge("digits", seed, epochs=1) for seed in (0, 0, 1))
+        first, again = (judge.train_judge("digits", epochs=1) for _ in range(2))
     finally:
         keras.config.set_dtype_policy("float32")
     assert {layer.compute_dtype for layer in first.layers[1:]} == {"float32"}
     for value, same in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(value, same)
-    assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize(
+    "dataset", [name for name in DATASETS if f"judges/{name}.keras" in published.names()]
+)
 def test_published_judges_take_the_images_of_their_set(dataset):
     features = judge.load_judge(dataset)
     images = np.random.default_rng(0).integers(0, 256, (5, *DATASETS[dataset]["image_shape"]))
@@ -79,16 +80,21 @@ def folder(tmp_path, monkeypatch):
 
 def test_command_trains_validates_and_writes_the_readme(folder):
     assert judge.main(["digits", "--folder", str(folder)]) == 0
-    again = ["digits", "--folder", str(folder), "--validate", "--second", str(folder)]
-    assert judge.main(again) == 0
+    assert judge.main(["digits", "--folder", str(folder), "--validate"]) == 0
     record = json.loads((folder / "judges.json").read_text())["digits"]
     assert record["training_images"] == 1294 and record["epochs"] == 1
     assert record["distances"]["unchanged"] > 0
-    assert record["distances"]["rank correlation"] == 1.0  # with itself
     text = (folder / "README.md").read_text()
     assert f"| digits | 1,294 | 1 | {record['test_accuracy']:.4f} |" in text
     assert published.pooch.file_hash(folder / "digits.keras") in text
     assert "| blurred, 2 pixels | " in text
+
+
+def test_agreement_is_the_rank_correlation_of_what_both_measured():
+    distances = {"a": 0.1, "b": 5.0, "c": None, "d": 2.0, "e": 9.0}
+    others = {"a": 1.0, "b": 60.0, "c": None, "d": 20.0, "e": 50.0}
+    # Ranks 1 3 2 4 and 1 4 2 3: 1 - 6 * 2 / (4 * 15).
+    assert judge_validation.agreement(distances, others) == 0.8
 
 
 def test_command_says_in_one_line_what_is_wrong(folder, capsys):
