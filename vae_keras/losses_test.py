@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vae_keras import losses
-from vae_keras.parameters import CHOICES
+from vae_keras.study.parameters import CHOICES
 
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.integers(0, 256, (4, 8, 8, 3)) / 255).astype("float32")

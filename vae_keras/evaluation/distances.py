@@ -1,5 +1,7 @@
 """Fréchet distances between sets of images: in the features of a judge or of Inception (FID)."""
 
+import contextlib
+import io
 import os
 import sys
 
@@ -126,7 +128,8 @@ def load_inception():
     """
     try:
         # Of parallel jobs one downloads the file.
-        with FileLock(pooch.os_cache("vae_keras") / "inception.lock"), quiet_download():
+        lock = FileLock(pooch.os_cache("vae_keras") / "inception.lock")
+        with lock, quiet_download(), contextlib.redirect_stdout(io.StringIO()):
             weights = keras.utils.get_file(
                 origin=INCEPTION_URL,
                 file_hash=INCEPTION_MD5,

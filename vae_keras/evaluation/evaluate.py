@@ -28,7 +28,7 @@ NUM_GAP_IMAGES = 2000
 NUM_SAMPLES = 10_000
 
 
-def evaluate(vae, test, train):
+def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
     """Measures a model's likelihood, reconstructions and codes.
 
     Args:
@@ -38,6 +38,8 @@ def evaluate(vae, test, train):
             images without classes.
         train: the same, of all training images; 10,000 of them are chosen at random, always the
             same ones.
+        num_nll_images: test images of the importance-weighted bounds. 0 leaves out these and the
+            exact likelihood, which take most of the time.
 
     Returns:
         Dict of numbers. Likelihoods are in nats/image, means over images:
@@ -68,7 +70,8 @@ def evaluate(vae, test, train):
     z_mean, z_log_var = encode(vae, images, labels)
     spectrum, _ = kl_spectrum(z_mean, z_log_var)
     metrics = {
-        **_likelihood(vae, test, train),
+        **_elbos(vae, test, train),
+        **(_likelihood(vae, test, train, num_nll_images) if num_nll_images else {}),
         **_reconstruction_quality(images, reconstruct(vae, images, labels)),
         "active_units": active_units(z_mean),
         "used_units": used_units(spectrum),
@@ -133,30 +136,43 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
     }
 
 
-def _likelihood(vae, test, train):
+def _elbos(vae, test, train):
     terms, train_terms = elbo_terms(vae, *test), elbo_terms(vae, *train)
     metrics = {**terms, "train_elbo": train_terms["elbo"]}
-    first = _first_images(test, NUM_NLL_IMAGES)
     if vae.likelihood == "bce":
         for prefix, loss, (images, _) in (("", terms, test), ("train_", train_terms, train)):
             floor = grey_level_entropy(images)
             metrics[f"{prefix}excess"] = loss["reconstruction_loss"] - floor
-        metrics["binary_nll"] = binary_nll(vae, *first, num_samples=NUM_BINARY_NLL_SAMPLES)
-        metrics["num_binary_nll_images"] = len(first[0])
-        metrics["num_binary_nll_samples"] = NUM_BINARY_NLL_SAMPLES
-        if vae.latent_dim == 2 and not vae.num_classes:  # the grid would be decoded for each class
-            test, train = (_first_images(split, NUM_GAP_IMAGES) for split in (test, train))
-            metrics |= gap_parts(vae, train, test)
-            metrics["num_gap_images"] = len(test[0])
-    else:
-        metrics["nll"] = nll(vae, *first, num_samples=NUM_NLL_SAMPLES)
-        metrics["num_nll_images"] = len(first[0])
-        metrics["num_nll_samples"] = NUM_NLL_SAMPLES
     if vae.likelihood == "logistic":
-        nats_per_bit = np.prod(vae.image_shape) * np.log(2)
-        metrics["bits_per_dim"] = float(metrics["nll"] / nats_per_bit)
-        metrics["elbo_bits_per_dim"] = float(-terms["elbo"] / nats_per_bit)
+        metrics["elbo_bits_per_dim"] = _bits_per_dim(vae, -terms["elbo"])
     return metrics
+
+
+def _likelihood(vae, test, train, num_images):
+    first = _first_images(test, num_images)
+    if vae.likelihood != "bce":
+        metrics = {
+            "nll": nll(vae, *first, num_samples=NUM_NLL_SAMPLES),
+            "num_nll_images": len(first[0]),
+            "num_nll_samples": NUM_NLL_SAMPLES,
+        }
+        if vae.likelihood == "logistic":
+            metrics["bits_per_dim"] = _bits_per_dim(vae, metrics["nll"])
+        return metrics
+    metrics = {
+        "binary_nll": binary_nll(vae, *first, num_samples=NUM_BINARY_NLL_SAMPLES),
+        "num_binary_nll_images": len(first[0]),
+        "num_binary_nll_samples": NUM_BINARY_NLL_SAMPLES,
+    }
+    if vae.latent_dim == 2 and not vae.num_classes:  # the grid would be decoded for each class
+        test, train = (_first_images(split, NUM_GAP_IMAGES) for split in (test, train))
+        metrics |= gap_parts(vae, train, test)
+        metrics["num_gap_images"] = len(test[0])
+    return metrics
+
+
+def _bits_per_dim(vae, nats):
+    return float(nats / (np.prod(vae.image_shape) * np.log(2)))
 
 
 def _reconstruction_quality(images, reconstructions):

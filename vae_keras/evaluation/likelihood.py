@@ -13,8 +13,8 @@ from vae_keras.runtime import tf
 GRID_END, GRID_SIZE = 4.5, 451  # a spacing of 0.02
 GRID_BATCH_SIZE = 2048  # codes of the grid
 BATCH_SIZE = 64  # images; larger batches decode no faster on a CPU
-NUM_ELBO_SAMPLES = 50
-REFINEMENT_STEPS, REFINEMENT_RATE = 100, 0.05
+NUM_ELBO_SAMPLES = 20
+REFINEMENT_STEPS, REFINEMENT_RATE = 75, 0.15
 
 
 def elbo_terms(vae, images, labels=None):
@@ -128,9 +128,9 @@ def refined_elbo(vae, images, labels=None, starts="encoder"):
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
         labels: integers, `(num_images,)`; needed by a conditional model only.
-        starts: "encoder" starts the steps at the encoder's posterior. "both" also starts them at
-            the grid's most probable code, see `exact_nll`, and keeps the better result of each
-            image: from the encoder alone they may end in a local optimum.
+        starts: "encoder" starts the steps at the encoder's posterior; they may end in a local
+            optimum. "both" moves its mean to the grid's most probable code, see `exact_nll`, where
+            the ELBO is better there.
 
     Returns:
         Nats/image at beta 1, mean over images.
@@ -145,7 +145,7 @@ def refined_elbo(vae, images, labels=None, starts="encoder"):
     if starts not in ("encoder", "both"):
         raise ValueError(f'`starts` must be "encoder" or "both". Received: {starts!r}')
     codes = _sum_over_grid(vae, images, labels)[1] if starts == "both" else None
-    return float(_refine(vae, images, labels, codes).mean())
+    return float(_refine(vae, images, labels, codes)[1].mean())
 
 
 def gap_parts(vae, train, test):
@@ -178,16 +178,14 @@ def gap_parts(vae, train, test):
     Reference:
         Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
     """
-    exact, refined, amortised, floor = {}, {}, {}, {"train": 0.0, "test": 0.0}
+    exact, refined, amortisation, floor = {}, {}, {}, {"train": 0.0, "test": 0.0}
     for split, (images, labels) in {"train": train, "test": test}.items():
         log_likelihoods, codes = _sum_over_grid(vae, images, labels)
-        exact[split] = float(log_likelihoods.mean())
-        refined[split] = float(_refine(vae, images, labels, codes).mean())
-        posterior = encode(vae, images, labels)
-        amortised[split] = float(_elbos(vae, images, labels, posterior).mean())
+        elbos = _refine(vae, images, labels, codes)
+        exact[split], refined[split] = float(log_likelihoods.mean()), float(elbos[1].mean())
+        amortisation[split] = refined[split] - float(elbos[0].mean())
         if vae.likelihood == "bce":
             floor[split] = grey_level_entropy(images)
-    amortisation = {split: refined[split] - amortised[split] for split in exact}
     return {
         "exact_nll": -exact["test"],
         "refined_elbo": refined["test"],
@@ -236,7 +234,7 @@ def _log_weights(vae, images, labels, posterior, num_samples):
 
 
 def _sum_over_grid(vae, images, labels):
-    """log p(x) of each image, `(num_images,)`, and its likeliest code, `(num_images, latent_dim)`."""
+    """Returns log p(x), `(num_images,)`, and the likeliest codes, `(num_images, latent_dim)`."""
     if vae.latent_dim > 2:
         raise ValueError(
             "the likelihood is a sum over a grid for at most 2 latent dimensions; use `nll` or "
@@ -288,20 +286,29 @@ def _log_likelihoods(vae, pixels, logits):
 
 
 def _refine(vae, images, labels, codes=None):
-    """ELBO of each image with its refined posterior, `(num_images,)`, from one or two starts."""
+    """ELBO of each image with the encoder's posterior and with its refined one, `(num_images,)`.
+
+    The steps start from the encoder's mean, or from the image's code in `codes` if that is better.
+    """
     z_mean, z_log_var = encode(vae, images, labels)
-    elbos = []
-    for start in [z_mean] if codes is None else [z_mean, codes]:
-        posterior = _refine_posterior(vae, images, labels, (start, z_log_var))
-        elbos.append(_elbos(vae, images, labels, posterior))
-    return np.max(elbos, axis=0)
+    amortised = _elbos(vae, images, labels, (z_mean, z_log_var))
+    if codes is not None:
+        is_better = _elbos(vae, images, labels, (codes, z_log_var)) > amortised
+        z_mean = np.where(is_better[:, None], codes, z_mean)
+    refined = over_batches(
+        *(_refinement(vae), images, labels, z_mean, z_log_var), batch_size=BATCH_SIZE
+    )
+    return amortised, _elbos(vae, images, labels, refined)
 
 
-def _refine_posterior(vae, images, labels, posterior):
-    """Takes steps of Adam on each image's `z_mean` and `z_log_var`."""
+def _refinement(vae):
+    """A function that takes steps of Adam on each image's posterior; the rate falls to 0."""
 
     @tf.function(reduce_retracing=True)
     def refine(images, labels, *posterior):
+        # A step in `z_mean` is in units of the first standard deviation.
+        units = tf.stack([tf.exp(0.5 * posterior[1]), tf.ones_like(posterior[1])])
+
         def step(number, posterior, mean, square):
             with tf.GradientTape() as tape:
                 tape.watch(posterior)
@@ -310,15 +317,13 @@ def _refine_posterior(vae, images, labels, posterior):
             gradient = tf.stack(tape.gradient(loss, posterior))
             mean = 0.9 * mean + 0.1 * gradient
             square = 0.99 * square + 0.01 * tf.square(gradient)
-            count = tf.cast(number, "float32")
-            rate = REFINEMENT_RATE * (1 - count / REFINEMENT_STEPS)
-            rate *= tf.sqrt(1 - 0.99 ** (count + 1)) / (1 - 0.9 ** (count + 1))
-            moves = tf.unstack(rate * mean / (tf.sqrt(square) + 1e-7), num=2)
-            posterior = tuple(part - move for part, move in zip(posterior, moves, strict=True))
-            return number + 1, posterior, mean, square
+            time = tf.cast(number, "float32")
+            rate = REFINEMENT_RATE * (1 - time / REFINEMENT_STEPS)
+            rate *= tf.sqrt(1 - 0.99 ** (time + 1)) / (1 - 0.9 ** (time + 1))
+            moved = tf.stack(posterior) - units * rate * mean / (tf.sqrt(square) + 1e-7)
+            return number + 1, tuple(tf.unstack(moved, num=2)), mean, square
 
-        zeros = tf.zeros_like(tf.stack(posterior))
-        state = 0, posterior, zeros, zeros
+        state = 0, posterior, tf.zeros_like(units), tf.zeros_like(units)
         return tf.while_loop(lambda number, *_: number < REFINEMENT_STEPS, step, state)[1]
 
-    return over_batches(refine, images, labels, *posterior, batch_size=BATCH_SIZE)
+    return refine

@@ -74,6 +74,10 @@ def _sweep(options):
     _check_notebook(sweeps.NOTEBOOK)
     _choose_folder(options)
     declared = _choose_runs(options)
+    try:
+        runs.write_results()  # tells at once whether the folder can be written
+    except OSError as error:
+        raise OSError(f"{error}: set VAE_KERAS_MODELS to a folder you can write to") from error
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
     failures = {} if options.force or options.retry_failed else _failed_before(todo)
     todo = [run for run in todo if runs.run_name(run) not in failures]

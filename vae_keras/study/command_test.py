@@ -84,6 +84,14 @@ def test_a_notebook_with_other_parameters_is_found_before_anything_runs(
     assert not models.exists()
 
 
+def test_a_folder_that_cannot_be_written_is_named_with_a_cure(tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "file"))
+    assert command.main(["sweep", "tiny"]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error and "set VAE_KERAS_MODELS" in error
+
+
 def test_only_images_that_are_not_here_are_looked_for(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(command, "_fetch", asked.append)

@@ -95,7 +95,7 @@ def readme_blocks(table, checked):
     measured = "Not measured yet: `make bench`."
     return {
         "findings": _findings(checked),
-        "results": "\n\n".join(_results(table, name) for name in sweeps.BOTH["dataset"]),
+        "results": "\n\n".join(_results(table, name) for name in sweeps.GREY_AND_COLOUR),
         "claims": "[![All claims, with their 95 % intervals](images/claims.png)]"
         "(models/findings.md)",
         "bench": bench.read_text(encoding="utf-8").strip() if bench.exists() else measured,

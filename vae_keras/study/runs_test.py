@@ -146,13 +146,6 @@ def test_bad_parameters_leave_nothing_behind(valid, models):
     assert not models.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch, valid):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "file"))
-    with pytest.raises(OSError, match="cannot write to .*file.*VAE_KERAS_MODELS"):
-        runs.start_run(**valid)
-
-
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
@@ -176,9 +169,8 @@ def test_pictures_are_labelled_for_the_eye(valid):
     rows = []
     for size in (8, 2):
         folder = finish({**valid, "latent_dim": size})
-        arrays = {name: np.full((12, 4, 4, 1), size, "uint8") for name in ("samples",)}
-        originals = np.zeros((10, 4, 4, 1), "uint8")
-        np.savez(folder / "pictures.npz", originals=originals, reconstructions=originals, **arrays)
+        images = np.full((12, 4, 4, 1), size, "uint8")
+        np.savez(folder / "pictures.npz", originals=images, reconstructions=images, samples=images)
         rows.append({"run": folder.name, "latent_dim": size, "likelihood": "bce"})
     rows = pd.DataFrame([*rows, {"run": "without", "latent_dim": 4, "likelihood": "mse"}])
     samples = runs.read_pictures(rows, "latent_dim", "samples")

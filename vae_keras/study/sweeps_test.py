@@ -81,7 +81,7 @@ def test_a_description_names_what_varies_and_what_does_not():
     rows = pd.DataFrame(sweeps.declared_runs("conditional", "short"))
     text = sweeps.describe(rows)
     varied, common = text.split("Common to all:")
-    assert varied.startswith("**12 runs** over data set CIFAR-10, Fashion-MNIST; ")
+    assert varied.startswith("**Runs: 12** over data set CIFAR-10, Fashion-MNIST; ")
     assert "class labels no, yes" in varied and "seed 0, 1, 2" in varied
     assert "latent size 32" in common and "epochs 4" in common and "free bits" not in text
 
@@ -90,4 +90,4 @@ def test_the_title_of_a_run_is_short(valid):
     assert sweeps.title(valid) == "Fashion-MNIST, z 2, beta 1, seed 0"
     changes = {"likelihood": "sigma", "conditional": True, "dataset": "folder:/path/to/birds"}
     title = sweeps.title({**valid, **changes})
-    assert title == "birds, z 2, beta 1, learned variance, conditional, seed 0"
+    assert title == "birds, z 2, beta 1, learned variance, class labels yes, seed 0"
