@@ -1,0 +1,172 @@
+"""Builds the site `site/html`: `python docs/build.py [--no-execute]`, or `make site`.
+
+It executes the notebooks into `docs/notebooks`, writes what the front page and the page of results
+show into `docs/generated`, and runs Sphinx. With `--no-execute`, chapters stay as they are.
+"""
+
+import ast
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import itables
+import pandas as pd
+import papermill
+import yaml
+from itables.javascript import generate_init_offline_itables_html
+from sphinx.cmd.build import build_main
+
+from vae_keras.data.catalogue import DATASETS
+from vae_keras.figures import names
+from vae_keras.study import claims, report, runs, sweeps, tables
+from vae_keras.study.execute import default_jobs
+from vae_keras.study.parameters import PARAMETERS
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+CHAPTERS, GENERATED, SITE = DOCS / "notebooks", DOCS / "generated", ROOT / "site"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NUM_CARDS = 4
+MEASURES = (
+    *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "bits_per_dim", "psnr"),
+    *("ssim", "used_units", "probe_accuracy", "fd_samples", "fd_mixture"),
+)
+KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"  # two picked the same port
+
+
+def main():
+    for folder in (CHAPTERS, GENERATED):
+        folder.mkdir(exist_ok=True)
+    if "--no-execute" not in sys.argv[1:]:
+        with ThreadPoolExecutor(default_jobs()) as pool:
+            failures = [error for error in pool.map(execute, NOTEBOOKS) if error]
+        if failures:
+            print(*failures, sep="\n\n", file=sys.stderr)
+            return 1
+    for notebook in NOTEBOOKS:
+        if not (CHAPTERS / notebook.name).exists():
+            shutil.copy(notebook, CHAPTERS)
+    table = runs.load_results()
+    checked = claims.check_all(table)
+    texts = {"cards.md": cards(checked), "findings.md": report.findings_page(checked)}
+    for name, text in {**texts, "results.html": results(table)}.items():
+        (GENERATED / name).write_text(text, encoding="utf-8")
+    return build_main(["-q", "-W", "-d", str(SITE / "doctrees"), str(DOCS), str(SITE / "html")])
+
+
+def execute(notebook):
+    """Executes a notebook into `CHAPTERS`; returns the end of its messages if it fails.
+
+    A notebook that trains writes into a models folder of its own: the table and the committed
+    figures stay as they are. The others read the study's records and draw its figures.
+    """
+    environment = {
+        **os.environ,
+        "VAE_KERAS_THREADS": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, and not the user's
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    has_weights = any(runs.models_folder().glob("*/model.keras"))
+    if notebook.stem == "02_train_vae" or (notebook.stem == "06_latent_space" and not has_weights):
+        environment["VAE_KERAS_MODELS"] = str(SITE / "models")
+    command = [sys.executable, "-m", "papermill", str(notebook), str(CHAPTERS / notebook.name)]
+    command += ["--no-progress-bar", "--kernel", "python3"]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters_of(notebook))]
+    for _ in range(3):
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if KERNEL_NOT_STARTED not in result.stderr:
+            break
+    print(f"{notebook.stem}: {'FAILED' if result.returncode else 'executed'}", flush=True)
+    return f"{notebook.stem}: {result.stderr[-3000:]}" if result.returncode else None
+
+
+def parameters_of(notebook):
+    """Returns the parameters to set: embedded data sets where a notebook's are not available."""
+    defaults = papermill.inspect_notebook(str(notebook))
+    parameters = {}
+    for name in {"dataset", "datasets"} & set(defaults):
+        wanted = ast.literal_eval(defaults[name]["default"])
+        found = [available(dataset) for dataset in ([wanted] if name == "dataset" else wanted)]
+        if name == "datasets":
+            parameters[name] = list(dict.fromkeys(found))
+        elif found[0] != wanted:
+            quick = sweeps.BUDGETS["quick"] | sweeps.SUBSTITUTES[found[0]]
+            parameters = {key: quick[key] for key in quick if key in defaults}
+            parameters[name] = found[0]
+    return parameters
+
+
+@functools.cache
+def available(dataset):
+    """Returns a data set's name, fetched if need be, or that of its substitute."""
+    command = [sys.executable, "-m", "vae_keras.data", dataset]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return (result.returncode and DATASETS[dataset]["substitute"]) or dataset
+
+
+def cards(checked):
+    """Renders a card for each of the first figures that show a claim with a clear verdict.
+
+    Args:
+        checked: what `claims.check_all` returns.
+    """
+    clear = checked[checked["verdict"].isin(["supported", "contradicted"])]
+    decided = checked[checked["statement"].isin(clear["statement"])]
+    drawn = [(runs.images_folder() / f"{stem}.png").exists() for stem in decided["figure"]]
+    lines = ["::::{grid} 1 1 2 2", ":gutter: 3"]
+    for stem, shown in [*decided[drawn].groupby("figure", sort=False)][:NUM_CARDS]:
+        statement = shown["statement"].iloc[0]
+        lines += [
+            f":::{{grid-item-card}} {statement}",
+            f":img-bottom: ../images/{stem}.png",
+            f":link: notebooks/{next(n.stem for n in NOTEBOOKS if n.stem[:2] == stem[:2])}",
+            ":link-type: doc",
+        ]
+        for row in shown[shown["statement"] == statement].to_dict("records"):
+            lines.append(f"- {names.label(row['dataset'])}: {claims.describe(row)}")
+        lines.append(":::")
+    return "\n".join([*lines, "::::", ""])
+
+
+def results(table):
+    """Renders the runs of the study as an interactive table that needs no network.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+    """
+    rows = runs.select(table, sweeps.declared_runs("study", sweeps.SHOWN_BUDGET))
+    rows = rows.sort_values(["dataset", "likelihood", "elbo"], ascending=[True, True, False])
+    settings = [name for name in PARAMETERS if name != "seed" and rows[name].nunique() > 1]
+    measures = [name for name in MEASURES if name in rows and rows[name].notna().any()]
+    cells = [
+        {name: names.format_value(name, seeds[name].iloc[0]) for name in settings}
+        | {"seeds": len(seeds)}
+        | {name: tables.spread(name, seeds[name]) for name in measures}
+        for _, seeds in rows.groupby(settings, sort=False)
+    ]
+    by_mean = itables.JavascriptFunction(
+        "function (text, kind) { return kind === 'display' ? text : parseFloat(text) || -1e9; }"
+    )
+    shown = pd.DataFrame(cells).rename(columns=names.heading)
+    first = len(settings)
+    table_html = itables.to_html_datatable(
+        shown,
+        connected=False,
+        display_logo_when_loading=False,
+        paging=False,
+        scrollX=True,
+        scrollY="70vh",
+        fixedColumns={"start": 1},
+        ordering={"indicators": False},
+        columnControl=["order", ["searchList"]],
+        columnDefs=[{"targets": list(range(first, len(shown.columns))), "render": by_mean}],
+    )
+    return generate_init_offline_itables_html(itables.options.dt_bundle) + table_html
+
+
+if __name__ == "__main__":
+    sys.exit(main())
