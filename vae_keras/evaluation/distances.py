@@ -61,6 +61,16 @@ def frechet_distance(features, other):
     return float(max(distance, 0.0))
 
 
+def can_judge(judge, images):
+    """Tells whether there is a judge and more images than it has features.
+
+    Args:
+        judge: what `judge.load_judge` returns, or None.
+        images: `(num_images, height, width, channels)`.
+    """
+    return judge is not None and len(images) > judge.output_shape[-1]
+
+
 def extract(judge, images):
     """Computes the features of images.
 

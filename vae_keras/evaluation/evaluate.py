@@ -12,7 +12,7 @@ from vae_keras.evaluation.codes import (
     sample_mixture,
     used_units,
 )
-from vae_keras.evaluation.distances import extract, frechet_distance
+from vae_keras.evaluation.distances import can_judge, extract, frechet_distance
 from vae_keras.evaluation.images import (
     grey_level_entropy,
     image_quality,
@@ -94,7 +94,8 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
 
     Args:
         vae: a `VAE`.
-        judge: what `judge.load_judge` returns; None leaves all measures out.
+        judge: what `judge.load_judge` returns; None leaves all measures out, and so do fewer
+            validation images than a Fréchet distance needs.
         validation: the pair `(images, labels)` of the validation split, the reference, uint8
             `(num_images, height, width, channels)` and integers `(num_images,)` or None.
         train: the same, of the training images; a mixture is fitted to the codes of 10,000.
@@ -113,9 +114,9 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
         For the mixture: Ghosh et al., 2020, "From Variational to Deterministic Autoencoders",
         section 4.
     """
-    if judge is None:
-        return {}
     images, labels = validation
+    if not can_judge(judge, images):
+        return {}
     reference = extract(judge, images)
 
     def distance(pictures):

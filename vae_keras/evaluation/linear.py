@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from vae_keras.evaluation.codes import probe_accuracy
-from vae_keras.evaluation.distances import extract, frechet_distance
+from vae_keras.evaluation.distances import can_judge, extract, frechet_distance
 from vae_keras.evaluation.images import image_quality
 
 NUM_PROBE_IMAGES = 10_000
@@ -113,7 +113,7 @@ def linear_measures(train, validation, test, latent_dim, judge):
     if test[1] is not None:
         seen = model.encode(train[0][:NUM_PROBE_IMAGES]), train[1][:NUM_PROBE_IMAGES]
         measures["linear_probe_accuracy"] = probe_accuracy(seen, (codes, test[1]))
-    if judge is not None:
+    if can_judge(judge, validation[0]):
         reference = extract(judge, validation[0])
         for name, images in (
             ("samples", model.sample(NUM_SAMPLES)),
