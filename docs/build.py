@@ -22,7 +22,7 @@ from sphinx.cmd.build import build_main
 
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
-from vae_keras.study import claims, report, runs, sweeps, tables
+from vae_keras.study import claims, runs, sweeps, tables
 from vae_keras.study.execute import default_jobs
 from vae_keras.study.parameters import PARAMETERS
 
@@ -30,6 +30,9 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 CHAPTERS, GENERATED, SITE = DOCS / "notebooks", DOCS / "generated", ROOT / "site"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TRAINING = ("02_train_vae", "06_latent_space")  # they take longest
+# The evaluation of all test images would take longer than the training.
+SHORTER = {"02_train_vae": {"evaluation_fraction": 0.2}}
 NUM_CARDS = 4
 MEASURES = (
     *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "bits_per_dim", "psnr"),
@@ -43,7 +46,8 @@ def main():
         folder.mkdir(exist_ok=True)
     if "--no-execute" not in sys.argv[1:]:
         with ThreadPoolExecutor(default_jobs()) as pool:
-            failures = [error for error in pool.map(execute, NOTEBOOKS) if error]
+            longest_first = sorted(NOTEBOOKS, key=lambda notebook: notebook.stem not in TRAINING)
+            failures = [error for error in pool.map(execute, longest_first) if error]
         if failures:
             print(*failures, sep="\n\n", file=sys.stderr)
             return 1
@@ -52,8 +56,12 @@ def main():
             shutil.copy(notebook, CHAPTERS)
     table = runs.load_results()
     checked = claims.check_all(table)
-    texts = {"cards.md": cards(checked), "findings.md": report.findings_page(checked)}
-    for name, text in {**texts, "results.html": results(table)}.items():
+    texts = {
+        "cards.md": cards(checked),
+        "findings.md": f"{claims.METHOD}\n\n{claims.render(checked, link_to_chapter)}\n",
+        "results.html": results(table),
+    }
+    for name, text in texts.items():
         (GENERATED / name).write_text(text, encoding="utf-8")
     return build_main(["-q", "-W", "-d", str(SITE / "doctrees"), str(DOCS), str(SITE / "html")])
 
@@ -70,8 +78,10 @@ def execute(notebook):
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, and not the user's
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    has_weights = any(runs.models_folder().glob("*/model.keras"))
-    if notebook.stem == "02_train_vae" or (notebook.stem == "06_latent_space" and not has_weights):
+    shows_weights = notebook.stem == "06_latent_space" and any(
+        runs.models_folder().glob("*/model.keras")
+    )
+    if notebook.stem in TRAINING and not shows_weights:
         environment["VAE_KERAS_MODELS"] = str(SITE / "models")
     command = [sys.executable, "-m", "papermill", str(notebook), str(CHAPTERS / notebook.name)]
     command += ["--no-progress-bar", "--kernel", "python3"]
@@ -87,7 +97,7 @@ def execute(notebook):
 def parameters_of(notebook):
     """Returns the parameters to set: embedded data sets where a notebook's are not available."""
     defaults = papermill.inspect_notebook(str(notebook))
-    parameters = {}
+    parameters = dict(SHORTER.get(notebook.stem, {}))
     for name in {"dataset", "datasets"} & set(defaults):
         wanted = ast.literal_eval(defaults[name]["default"])
         found = [available(dataset) for dataset in ([wanted] if name == "dataset" else wanted)]
@@ -95,7 +105,7 @@ def parameters_of(notebook):
             parameters[name] = list(dict.fromkeys(found))
         elif found[0] != wanted:
             quick = sweeps.BUDGETS["quick"] | sweeps.SUBSTITUTES[found[0]]
-            parameters = {key: quick[key] for key in quick if key in defaults}
+            parameters |= {key: quick[key] for key in quick if key in defaults}
             parameters[name] = found[0]
     return parameters
 
@@ -123,13 +133,22 @@ def cards(checked):
         lines += [
             f":::{{grid-item-card}} {statement}",
             f":img-bottom: ../images/{stem}.png",
-            f":link: notebooks/{next(n.stem for n in NOTEBOOKS if n.stem[:2] == stem[:2])}",
+            f":link: notebooks/{chapter_of(stem)}",
             ":link-type: doc",
         ]
         for row in shown[shown["statement"] == statement].to_dict("records"):
             lines.append(f"- {names.label(row['dataset'])}: {claims.describe(row)}")
         lines.append(":::")
     return "\n".join([*lines, "::::", ""])
+
+
+def chapter_of(figure):
+    """Returns the stem of the notebook that draws a figure: both begin with its number."""
+    return next(notebook.stem for notebook in NOTEBOOKS if notebook.stem[:2] == figure[:2])
+
+
+def link_to_chapter(figure):
+    return f"[{figure[:2]}](notebooks/{chapter_of(figure)}.ipynb)"
 
 
 def results(table):

@@ -63,6 +63,8 @@ html_theme = "sphinx_book_theme"
 html_title = "vae_keras"
 html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["site.css"]
+html_use_index = False
+html_domain_indices = False
 html_copy_source = False
 html_show_search_summary = False  # its requests fail on file://
 html_context = {"default_mode": "auto"}
@@ -84,27 +86,27 @@ html_theme_options = {
 
 
 def present(app, docname, source):
-    """Shows a notebook as a chapter: no badge and set-up cell, and the code folded.
+    """Shows a notebook as a chapter: no badge, no set-up cell, no widget, and the code folded.
 
-    Cells of code without an output join the next one, so that they fold into one.
+    Cells with the tag `remove-cell` are for notebooks only. Cells of code without an output join
+    the next one, so that they fold into one.
     """
     if not docname.startswith("notebooks/"):
         return
-    notebook = json.loads(source[0])
-    cells = []
+    notebook, cells = json.loads(source[0]), []
     for cell in notebook["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            cell["source"] = re.sub(r"^\[!\[.*\]\(.*\)$", "", text, flags=re.MULTILINE)
-        elif '"google.colab" in sys.modules' in text or WIDGET in json.dumps(cell["outputs"]):
+        text, tags = "".join(cell["source"]), cell["metadata"].setdefault("tags", [])
+        is_code = cell["cell_type"] == "code"
+        is_setup = is_code and '"google.colab" in sys.modules' in text
+        if is_setup or "remove-cell" in tags or (is_code and WIDGET in json.dumps(cell["outputs"])):
             continue
+        if is_code:
+            if cells and cells[-1]["cell_type"] == "code" and not cells[-1]["outputs"]:
+                text = f"{cells.pop()['source']}\n\n{text}"
+            tags.append("hide-input")
         else:
-            cell["source"] = text
-            cell["metadata"]["tags"] = ["hide-input"]
-        joins = cells and cell["cell_type"] == cells[-1]["cell_type"] == "code"
-        if joins and not cells[-1]["outputs"]:
-            cell["source"] = f"{cells.pop()['source']}\n\n{cell['source']}"
-        cells.append(cell)
+            text = re.sub(r"^\[!\[.*\]\(.*\)$", "", text, flags=re.MULTILINE)
+        cells.append({**cell, "source": text})
     source[0] = json.dumps({**notebook, "cells": cells})
 
 
