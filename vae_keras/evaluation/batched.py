@@ -1,5 +1,7 @@
 """A model over any number of images or codes, batch by batch: NumPy arrays in and out."""
 
+import functools
+
 import numpy as np
 
 from vae_keras.runtime import tf
@@ -58,7 +60,9 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
     """
     length = len(arrays[0])
     if length > batch_size:  # tracing pays off
-        function = tf.function(function, reduce_retracing=True)
+        # TensorFlow counts the tracings of a function's code, but of a partial each on its own: it
+        # warns of too many.
+        function = tf.function(functools.partial(function), reduce_retracing=True)
     results = []
     for start in range(0, length, batch_size):
         batch = (None if array is None else array[start : start + batch_size] for array in arrays)

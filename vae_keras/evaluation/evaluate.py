@@ -66,7 +66,7 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
         - `num_parameters`, `num_test_images`: counts.
     """
     images, labels = test
-    train = _random_images(train, NUM_TRAIN_IMAGES)
+    train = random_images(train, NUM_TRAIN_IMAGES)
     z_mean, z_log_var = encode(vae, images, labels)
     spectrum, _ = kl_spectrum(z_mean, z_log_var)
     metrics = {
@@ -124,7 +124,7 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
 
     given = np.resize(labels, num_samples) if vae.num_classes else None
     prior = np.random.default_rng(0).standard_normal((num_samples, vae.latent_dim), "float32")
-    train_images, train_labels = _random_images(train, NUM_TRAIN_IMAGES)
+    train_images, train_labels = random_images(train, NUM_TRAIN_IMAGES)
     z_mean, _ = encode(vae, train_images, train_labels)
     mixtures = fit_mixture(z_mean, train_labels if vae.num_classes else None)
     # The images of one kind at a time fit into memory.
@@ -135,6 +135,22 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
         "num_fd_images": len(images),
         "num_fd_samples": num_samples,
     }
+
+
+def random_images(split, number):
+    """Chooses images of a split at random, the same in every run.
+
+    The first images of a data set are no fair choice: they differ from the others in their floors.
+
+    Args:
+        split: the pair `(images, labels)`, `(num_images, ...)` and `(num_images,)` or None.
+        number: how many images to choose, at most.
+
+    Returns:
+        The pair of the chosen ones.
+    """
+    order = np.random.default_rng(0).permutation(len(split[0]))[:number]
+    return tuple(None if array is None else array[order] for array in split)
 
 
 def _elbos(vae, test, train):
@@ -183,12 +199,6 @@ def _reconstruction_quality(images, reconstructions):
         "explained_variance": 1 - quality["mse"] / pixel_variance(images),
         "sharpness": sharpness(images, reconstructions),
     }
-
-
-def _random_images(split, number):
-    """Chooses images at random, always the same: the first ones differ in their grey levels."""
-    order = np.random.default_rng(0).permutation(len(split[0]))[:number]
-    return tuple(None if array is None else array[order] for array in split)
 
 
 def _first_images(split, number):

@@ -26,8 +26,9 @@ see, and writes this page.
 
 Fréchet distances of distorted test images, at most 5,000, from the validation images. "PCA" is
 probabilistic PCA with so many components. In small sets, such as `digits`, the distance of real
-images is large too: it is biased upwards where there are not many more images than features. The
-rank correlation is Spearman's, between these distances and those of a judge of another seed.
+images is large too: it is biased upwards where there are not many more images than features; the
+splits of `photos` are different parts of two photographs. The rank correlation is Spearman's,
+between these distances and those of a judge of another seed.
 
 {distances}
 
@@ -133,7 +134,7 @@ def write_readme(folder):
     ]
     headings = ["data set", "training images", "epochs", "test accuracy", "dead features of 128"]
     measured = {name: v["distances"] for name, v in records.items() if "distances" in v}
-    rows = dict.fromkeys(row for distances in measured.values() for row in distances)
+    rows = max(measured.values(), key=len, default={})
     distances = [
         [row] + ["–" if d.get(row) is None else f"{d[row]:.2f}" for d in measured.values()]
         for row in rows

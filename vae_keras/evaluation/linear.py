@@ -5,10 +5,8 @@ from sklearn.decomposition import PCA
 
 from vae_keras.evaluation.codes import probe_accuracy
 from vae_keras.evaluation.distances import can_judge, extract, frechet_distance
+from vae_keras.evaluation.evaluate import NUM_SAMPLES, NUM_TRAIN_IMAGES, random_images
 from vae_keras.evaluation.images import image_quality
-
-NUM_PROBE_IMAGES = 10_000
-NUM_SAMPLES = 10_000
 
 
 class ProbabilisticPCA:
@@ -19,34 +17,32 @@ class ProbabilisticPCA:
 
     Args:
         images: training images, uint8, `(num_images, height, width, channels)`.
-        latent_dim: number of latent dimensions, fewer than images and than pixels times channels.
+        latent_dim: number of latent dimensions, at most `max_latent_dim(images)`.
 
     Attributes:
         pca: the fitted `sklearn.decomposition.PCA`.
 
     Raises:
-        ValueError: if there are too many latent dimensions: no variance would be left to the noise.
+        ValueError: if there are too many latent dimensions: no variance is left to the noise.
 
     Reference:
         Tipping & Bishop, 1999, "Probabilistic Principal Component Analysis", section 3.
     """
 
     def __init__(self, images, latent_dim):
-        pixels = _pixels(images)
-        if latent_dim >= min(pixels.shape):
+        if latent_dim > max_latent_dim(images):
             raise ValueError(
-                "`latent_dim` must be below the number of images and that of pixels times "
-                f"channels, {pixels.shape}. Received: {latent_dim}"
+                f"`latent_dim` must be at most {max_latent_dim(images)} for images of the shape "
+                f"{images.shape}. Received: {latent_dim}"
             )
         self.image_shape = images.shape[1:]
-        self.pca = PCA(latent_dim, svd_solver="covariance_eigh").fit(pixels)
-        # The share of a component's variance that is no noise.
-        self._shrinkage = 1 - self.pca.noise_variance_ / self.pca.explained_variance_
-        self._scales = np.sqrt(self._shrinkage * self.pca.explained_variance_)
+        self.pca = PCA(latent_dim, svd_solver="covariance_eigh").fit(_pixels(images))
+        # Lengths of the columns of W; the components are their directions.
+        self._scales = np.sqrt(self.pca.explained_variance_ - self.pca.noise_variance_)
 
     def encode(self, images):
         """Returns the posterior means of images, `(num_images, latent_dim)`."""
-        return self.pca.transform(_pixels(images)) * self._shrinkage / self._scales
+        return self.pca.transform(_pixels(images)) * self._scales / self.pca.explained_variance_
 
     def decode(self, z):
         """Maps codes to images without noise, clipped to [0, 1].
@@ -85,6 +81,11 @@ class ProbabilisticPCA:
         return -float(self.pca.score(_pixels(images)))
 
 
+def max_latent_dim(images):
+    """Returns the most latent dimensions of a linear model of images that leave it a noise."""
+    return min(len(images), images[0].size) - 1
+
+
 def linear_measures(train, validation, test, latent_dim, judge):
     """Measures probabilistic PCA as `evaluate` and `evaluate_samples` measure a VAE.
 
@@ -100,18 +101,19 @@ def linear_measures(train, validation, test, latent_dim, judge):
     Returns:
         Dict of `linear_nll` (exact, nats/image), `linear_mse`, `linear_psnr`, `linear_ssim` (of
         reconstructions from the posterior mean), `linear_probe_accuracy` (with labels),
-        `linear_fd_samples` and `linear_fd_reconstructions` (with a judge).
-
-    Raises:
-        ValueError: if there are too many latent dimensions.
+        `linear_fd_samples` and `linear_fd_reconstructions` (with a judge). Empty if the images are
+        too few or too small for so many latent dimensions.
     """
+    if latent_dim > max_latent_dim(train[0]):
+        return {}
     model = ProbabilisticPCA(train[0], latent_dim)
     codes = model.encode(test[0])
     quality = image_quality(test[0], model.decode(codes))
     measures = {"linear_nll": model.nll(test[0])}
     measures |= {f"linear_{name}": value for name, value in quality.items()}
     if test[1] is not None:
-        seen = model.encode(train[0][:NUM_PROBE_IMAGES]), train[1][:NUM_PROBE_IMAGES]
+        images, labels = random_images(train, NUM_TRAIN_IMAGES)
+        seen = model.encode(images), labels
         measures["linear_probe_accuracy"] = probe_accuracy(seen, (codes, test[1]))
     if can_judge(judge, validation[0]):
         reference = extract(judge, validation[0])
@@ -125,4 +127,6 @@ def linear_measures(train, validation, test, latent_dim, judge):
 
 
 def _pixels(images):
-    return images.reshape(len(images), -1).astype("float32") / 255
+    pixels = images.reshape(len(images), -1).astype("float32")
+    pixels /= 255
+    return pixels
