@@ -100,8 +100,8 @@ def exact_nll(vae, images, labels=None):
     """Computes the negative log-likelihood of a model with one or two latent dimensions.
 
     The integral over codes is a sum over a grid of spacing 0.02 in [-4.5, 4.5]. Under "bce" the
-    log-likelihoods are one matrix product of images and logits; other likelihoods are computed
-    pixel by pixel, some fifty times as slowly.
+    log-likelihoods are one matrix product of images and logits: half a minute for 4,000 images of
+    28x28 pixels. Other likelihoods are computed pixel by pixel, 50 to 500 times as slowly.
 
     Args:
         vae: a `VAE`.
