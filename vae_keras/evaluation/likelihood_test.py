@@ -88,8 +88,8 @@ def test_importance_weighted_bound_tightens_towards_the_density(model):
 
 
 def test_gap_parts_of_a_linear_gaussian_model(model):
-    train, train_density = model.draw(40)
-    test, test_density = model.draw(30)
+    train, train_density = model.draw(600)
+    test, test_density = model.draw(500)
     parts = likelihood.gap_parts(model.vae, (train, None), (test, None))
     expected = {
         "exact_nll": -test_density,
@@ -101,19 +101,19 @@ def test_gap_parts_of_a_linear_gaussian_model(model):
     }
     assert set(parts) == set(expected)
     for name, value in expected.items():
-        np.testing.assert_allclose(parts[name], value, atol=0.15, err_msg=name)
+        np.testing.assert_allclose(parts[name], value, atol=0.05, err_msg=name)
 
 
 def test_gap_parts_add_up_to_the_gap_above_the_floors():
     vae = linear_vae(4, 2)
-    train, test = (RNG.integers(0, high, (600, 4, 4, 1), dtype=np.uint8) for high in (256, 32))
+    train, test = (RNG.integers(0, high, (1500, 4, 4, 1), dtype=np.uint8) for high in (256, 32))
     parts = likelihood.gap_parts(vae, (train, None), (test, None))
     amortised = likelihood.elbo_terms(vae, np.tile(test, (30, 1, 1, 1)))["elbo"]
     test_excess = -amortised - grey_level_entropy(test)
     train_excess = likelihood.exact_nll(vae, train) - grey_level_entropy(train)
     total = sum(value for name, value in parts.items() if name.startswith("gap_"))
-    np.testing.assert_allclose(total, test_excess - train_excess, atol=0.15)
-    assert min(parts["gap_approximation"], parts["gap_amortisation"]) > -0.15  # draws
+    np.testing.assert_allclose(total, test_excess - train_excess, atol=0.03)
+    assert parts["gap_approximation"] > 0 and parts["gap_amortisation"] > 0
 
 
 def test_refinement_from_the_grid_leaves_a_local_optimum():
