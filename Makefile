@@ -5,6 +5,8 @@ DATA ?= auto
 DATASET ?=
 JOBS ?=
 FORCE ?=
+RETRY ?=
+LIMIT ?=
 SYSTEM_PYTHON ?= python3
 
 VENV := .venv
@@ -27,9 +29,10 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	$(PIP) -r requirements.txt
 	@touch $@
 
-sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1
+sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1 RETRY=1 LIMIT=hours
 	@$(PYTHON) -m vae_keras.study sweep $(SWEEP) --budget $(BUDGET) --data $(DATA) \
-		$(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
+		$(if $(DATASET),--dataset '$(DATASET)') $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force) \
+		$(if $(RETRY),--retry-failed) $(if $(LIMIT),--time-limit $(LIMIT))
 
 test: lint unit smoke  ## check everything: style, imports, unit tests, and every notebook
 
