@@ -24,6 +24,7 @@ from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
 from vae_keras.study import claims, runs, sweeps, tables
 from vae_keras.study.execute import default_jobs
+from vae_keras.study.execute_one import KERNEL_NOT_STARTED, KERNEL_STARTS
 from vae_keras.study.parameters import PARAMETERS
 
 DOCS = Path(__file__).resolve().parent
@@ -38,7 +39,6 @@ MEASURES = (
     *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "bits_per_dim", "psnr"),
     *("ssim", "used_units", "probe_accuracy", "fd_samples", "fd_mixture"),
 )
-KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"  # two picked the same port
 
 
 def main():
@@ -86,7 +86,7 @@ def execute(notebook):
     command = [sys.executable, "-m", "papermill", str(notebook), str(CHAPTERS / notebook.name)]
     command += ["--no-progress-bar", "--kernel", "python3"]
     command += ["--parameters_yaml", yaml.safe_dump(parameters_of(notebook))]
-    for _ in range(3):
+    for _ in range(KERNEL_STARTS):
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if KERNEL_NOT_STARTED not in result.stderr:
             break
