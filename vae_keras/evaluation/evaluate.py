@@ -153,6 +153,19 @@ def random_images(split, number):
     return tuple(None if array is None else array[order] for array in split)
 
 
+def first_images(split, number):
+    """Takes the first images of a split.
+
+    Args:
+        split: the pair `(images, labels)`, `(num_images, ...)` and `(num_images,)` or None.
+        number: how many images to take, at most.
+
+    Returns:
+        The pair of the first ones.
+    """
+    return tuple(None if array is None else array[:number] for array in split)
+
+
 def _elbos(vae, test, train):
     terms, train_terms = elbo_terms(vae, *test), elbo_terms(vae, *train)
     metrics = {**terms, "train_elbo": train_terms["elbo"]}
@@ -166,7 +179,7 @@ def _elbos(vae, test, train):
 
 
 def _likelihood(vae, test, train, num_images):
-    first = _first_images(test, num_images)
+    first = first_images(test, num_images)
     if vae.likelihood != "bce":
         metrics = {
             "nll": nll(vae, *first, num_samples=NUM_NLL_SAMPLES),
@@ -182,7 +195,7 @@ def _likelihood(vae, test, train, num_images):
         "num_binary_nll_samples": NUM_BINARY_NLL_SAMPLES,
     }
     if vae.latent_dim == 2 and not vae.num_classes:  # the grid would be decoded for each class
-        test, train = (_first_images(split, NUM_GAP_IMAGES) for split in (test, train))
+        test, train = (first_images(split, NUM_GAP_IMAGES) for split in (test, train))
         metrics |= gap_parts(vae, train, test)
         metrics["num_gap_images"] = len(test[0])
     return metrics
@@ -199,7 +212,3 @@ def _reconstruction_quality(images, reconstructions):
         "explained_variance": 1 - quality["mse"] / pixel_variance(images),
         "sharpness": sharpness(images, reconstructions),
     }
-
-
-def _first_images(split, number):
-    return tuple(None if array is None else array[:number] for array in split)
