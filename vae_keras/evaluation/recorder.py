@@ -4,20 +4,26 @@ import time
 
 import numpy as np
 
-from vae_keras.evaluation.batched import encode, reconstruct
+from vae_keras.evaluation.batched import decode, encode, reconstruct
+from vae_keras.evaluation.codes import active_units, kl_spectrum, used_units
+from vae_keras.evaluation.evaluate import first_images
 from vae_keras.evaluation.images import image_quality
 from vae_keras.runtime import keras
+
+NUM_TRAIN_IMAGES = 1000
 
 
 class EpochRecorder(keras.callbacks.Callback):
     """Records how good reconstructions are after each epoch, and what they look like.
 
-    The MSE, PSNR and SSIM of training images go into the logs, and those of validation images with
-    the prefix `val_`; so they reach the history, and a `CSVLogger` that comes after this callback.
-    Reconstructions and codes for animations are kept from before the first epoch on.
+    Into the logs go `mse`, `psnr`, `ssim`, `used_units` and `active_units` of the first 1,000
+    training images, those of all validation images with the prefix `val_`, and
+    `images_per_second` of the epoch's training; so they reach the history, and a `CSVLogger` that
+    comes after this callback. Reconstructions and codes for animations are kept from before the
+    first epoch on.
 
     Args:
-        train: the pair `(images, labels)` to measure, uint8
+        train: the pair `(images, labels)` of all training images, uint8
             `(num_images, height, width, channels)` and integers `(num_images,)`; only a
             conditional model needs labels, otherwise they may be None.
         validation: the same, of the validation split.
@@ -32,7 +38,8 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def __init__(self, train, validation, pictures, codes):
         super().__init__()
-        self.measured = {"": train, "val_": validation}
+        self.num_images = len(train[0])
+        self.measured = {"": first_images(train, NUM_TRAIN_IMAGES), "val_": validation}
         self.pictures = pictures
         self.codes = codes
         self.reconstructions = []
@@ -51,15 +58,20 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._stop_clock()
+        logs["images_per_second"] = self.num_images / self._epoch_seconds
         for prefix, (images, labels) in self.measured.items():
-            quality = image_quality(images, reconstruct(self.model, images, labels))
-            logs.update({prefix + name: value for name, value in quality.items()})
+            z_mean, z_log_var = encode(self.model, images, labels)
+            measures = image_quality(images, decode(self.model, z_mean, labels))
+            measures["used_units"] = used_units(kl_spectrum(z_mean, z_log_var)[0])
+            measures["active_units"] = active_units(z_mean)
+            logs.update({prefix + name: value for name, value in measures.items()})
         self._record()
 
     def _stop_clock(self):
         """Ends the time of an epoch's training: when validation begins, or else with the epoch."""
         if self._start is not None:
-            self.train_seconds += time.perf_counter() - self._start
+            self._epoch_seconds = time.perf_counter() - self._start
+            self.train_seconds += self._epoch_seconds
             self._start = None
 
     def _record(self):

@@ -27,6 +27,18 @@ def test_quality_reaches_the_history(build_vae, num_classes, tmp_path):
     np.testing.assert_allclose(history["val_mse"].iloc[-1], expected, rtol=1e-5)
     assert {"mse", "psnr", "ssim", "val_psnr", "val_ssim", "val_loss"} <= set(history.columns)
     assert history["mse"].iloc[-1] != history["val_mse"].iloc[-1]
+    means, log_vars = map(np.asarray, vae.encode(IMAGES[10:20], LABELS[10:20]))
+    kl = 0.5 * (means**2 + np.exp(log_vars) - log_vars - 1).mean(axis=0)
+    assert history["val_used_units"].iloc[-1] == (kl > 0.5).sum()
+    assert history["val_active_units"].iloc[-1] == (means.var(axis=0) > 0.01).sum()
+
+
+def test_images_per_second_agree_with_the_clock(small_vae):
+    few = (IMAGES[:3], None)
+    recorder = EpochRecorder((IMAGES, None), few, few, few)
+    logs = small_vae.fit(IMAGES, epochs=2, verbose=0, callbacks=[recorder]).history
+    seconds = sum(len(IMAGES) / speed for speed in logs["images_per_second"])
+    assert seconds == pytest.approx(recorder.train_seconds)
 
 
 def test_pictures_and_codes_are_kept_from_before_training_on(small_vae):
