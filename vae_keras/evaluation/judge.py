@@ -24,7 +24,7 @@ BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
 LABEL_SMOOTHING = 0.1
 DEAD = 1e-3  # standard deviation over the test images below which a feature counts as dead
-MIRRORED = ("fashion_mnist", "cifar10", "photos")  # a mirrored digit is another sign
+MIRRORED = ("fashion_mnist", "cifar10")  # a mirrored digit is another sign
 
 
 def build_classifier(image_shape, num_classes, dtype="float32"):

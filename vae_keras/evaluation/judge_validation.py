@@ -26,9 +26,9 @@ see, and writes this page.
 
 Fréchet distances of distorted test images, at most 5,000, from the validation images. "PCA" is
 probabilistic PCA with so many components. In small sets, such as `digits`, the distance of real
-images is large too: it is biased upwards where there are not many more images than features; the
-splits of `photos` are different parts of two photographs. The rank correlation is Spearman's,
-between these distances and those of a judge of another seed.
+images is large too: it is biased upwards where there are not many more images than features. The
+rank correlation is Spearman's, between these distances and those of a judge of another seed.
+`photos` has no judge: telling two photographs apart teaches a network little.
 
 {distances}
 
