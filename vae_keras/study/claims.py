@@ -215,16 +215,14 @@ def render(checked, link=None):
         link: function from the stem of a figure to a link, for a column of links.
     """
     datasets = list(dict.fromkeys(checked["dataset"]))
-    cells = []
+    cells, evidence = [], []
     for statement, rows in checked.groupby("statement", sort=False):
         found = {row["dataset"]: describe(row) for row in rows.to_dict("records")}
         seeds = ", ".join(map(str, dict.fromkeys(rows["seeds"])))
         cells.append([statement, *(found.get(name, "") for name in datasets), seeds])
         if link:
             cells[-1].append(link(rows["figure"].iloc[0]))
+        means = zip(rows["dataset"].map(names.label), rows["evidence"], strict=True)
+        evidence.append(f"- {statement}. {'. '.join(map(': '.join, means))}.")
     columns = ["claim", *map(names.label, datasets), "seeds", *(["figure"] if link else [])]
-    evidence = [
-        f"- {row['statement']}, {names.label(row['dataset'])}: {row['evidence']}."
-        for row in checked.to_dict("records")
-    ]
     return "\n\n".join([tables.render(cells, columns, left=len(columns)), "\n".join(evidence)])

@@ -1,6 +1,7 @@
 """From the records of runs to tables, pages, figures and the generated blocks of the README."""
 
 import re
+import shutil
 from pathlib import Path
 
 from vae_keras.figures import many_runs, names, pictures
@@ -28,7 +29,8 @@ def write_report():
     """Writes everything that is made from the records of runs.
 
     That is `results.csv` and the figures of the sweep `quick`. Of the checkout's own runs, it is
-    also the pages `findings.md` and `reproductions.md`, the figure of all claims and the README.
+    also the pages `findings.md` and `reproductions.md`, the figure of all claims, and the README
+    with its animation.
 
     Returns:
         List of the paths.
@@ -44,6 +46,7 @@ def write_report():
         return written
     checked = claims.check_all(table)
     many_runs.forest(checked).savefig(images / "claims.png")
+    written += [images / "claims.png", *_copy_animation(images)]
     readme = ROOT / "README.md"
     texts = {
         models / "findings.md": findings_page(checked),
@@ -53,7 +56,7 @@ def write_report():
     for path, text in texts.items():
         with runs.atomic(path) as partial:
             partial.write_text(text, encoding="utf-8")
-    return [*written, images / "claims.png", *texts]
+    return [*written, *texts]
 
 
 def findings_page(checked):
@@ -170,6 +173,17 @@ def _results(table, dataset):
         "test images."
     )
     return f"{caption}\n\n{tables.render(cells, ['setting', *measures])}"
+
+
+def _copy_animation(folder):
+    """Copies the map over the training of the first run of two dimensions, where it is there."""
+    declared = sweeps.declared_runs("latent_dim", sweeps.SHOWN_BUDGET)
+    first = next(run for run in declared if run["latent_dim"] == 2)
+    animation = runs.models_folder() / runs.run_name(first) / "latent_map.gif"
+    if not animation.exists():
+        return []
+    shutil.copyfile(animation, folder / "02_latent_map.gif")
+    return [folder / "02_latent_map.gif"]
 
 
 def _draw_quick(rows, folder):

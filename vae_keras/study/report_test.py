@@ -48,9 +48,13 @@ def test_the_report_of_the_own_runs_is_whole(checkout):
     readme = (checkout / "README.md").read_text()
     assert "old" not in readme and readme.count("text after") == 4
     assert "[![All claims" in readme and "Not measured yet: `make bench`." in readme
+    assert not (checkout / "images" / "02_latent_map.gif").exists()
     findings = (checkout / "models" / "findings.md").read_text()
     assert all(claim.statement in findings for claim in claims.CLAIMS)
-    report.write_report()
+    first = sweeps.declared_runs("latent_dim", sweeps.SHOWN_BUDGET)[0]
+    (runs.models_folder() / runs.run_name(first) / "latent_map.gif").write_bytes(b"GIF")
+    assert checkout / "images" / "02_latent_map.gif" in report.write_report()
+    assert (checkout / "images" / "02_latent_map.gif").read_bytes() == b"GIF"
     assert (checkout / "README.md").read_text() == readme
 
 
