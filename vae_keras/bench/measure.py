@@ -128,17 +128,14 @@ def spread(name, values):
 
 
 def markdown(table):
-    """Renders `bench.csv`: a table for each part, and what its cells mean."""
-    cells = [_cell(row) for _, row in table.iterrows()]
-    tables = [
-        _pivot(rows, "cell").fillna("").to_markdown()
-        for _, rows in table.assign(cell=cells).groupby("part", sort=False)
-    ]
+    """Renders the part `training` of `bench.csv` as a table, and says what its cells mean."""
+    rows = table[table["part"] == "training"]
+    rows = rows.assign(cell=[_cell(row) for _, row in rows.iterrows()])
     explanation = (
         "Images/s, median over rounds; of training also the multiple of stock Keras in the same "
         "round, with its range, and the share of the rate of matrix products in that precision."
     )
-    return "\n\n".join([*tables, explanation]) + "\n"
+    return f"{_pivot(rows, 'cell').fillna('').to_markdown()}\n\n{explanation}\n"
 
 
 def _pivot(rows, values):
