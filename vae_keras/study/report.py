@@ -189,12 +189,15 @@ def _copy_animation(folder):
 def _draw_quick(rows, folder):
     """Draws the finished runs of the sweep `quick`; returns the paths, which name its data sets."""
     figures, datasets = {}, "_".join(dict.fromkeys(rows["dataset"]))
-    for swept, other in (("latent_dim", "beta"), ("beta", "latent_dim")):
-        chosen = rows[rows[other] == sweeps.FIXED[other]]
+    default, largest = rows["beta"] == sweeps.FIXED["beta"], rows["latent_dim"].max()
+    for swept, chosen in (
+        ("latent_dim", rows[default]),
+        ("beta", rows[rows["latent_dim"] == largest]),
+    ):
         if chosen[swept].nunique() > 1:
             curves = many_runs.sweep_curves(chosen, swept, QUICK_MEASURES)
             figures[f"02_quick_{datasets}_{swept}"] = curves
-    for dataset, chosen in rows[rows["beta"] == sweeps.FIXED["beta"]].groupby("dataset"):
+    for dataset, chosen in rows[default].groupby("dataset"):
         chosen = chosen.sort_values("latent_dim")
         images = runs.read_pictures(chosen, "latent_dim", "reconstructions")
         if images:
