@@ -22,6 +22,7 @@ from vae_keras.figures.names import label as display_name
 from vae_keras.study.parameters import PARAMETERS, RANGES, check_parameters
 
 RESULTS = "results.csv"
+BACKUP = "backup.npz"  # see `study.backup`
 logger = logging.getLogger(__name__)
 
 
@@ -63,7 +64,8 @@ def run_name(parameters):
 def start_run(**parameters):
     """Makes the folder of a run and writes its `params.json`.
 
-    An existing folder of the same parameters is used again and no longer counts as finished.
+    An existing folder of the same parameters is used again and no longer counts as finished. If it
+    was, the run starts anew; otherwise it may go on from its backup.
 
     Args:
         **parameters: every one of `PARAMETERS`.
@@ -78,14 +80,15 @@ def start_run(**parameters):
     parameters = check_parameters(**parameters)
     folder = models_folder() / run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "failed.json"):
+    finished = (folder / "metrics.json").exists()
+    for name in ([BACKUP] if finished else []) + ["metrics.json", "failed.json"]:
         (folder / name).unlink(missing_ok=True)
     _write_json(folder / "params.json", parameters)
     return folder
 
 
 def finish_run(folder, metrics):
-    """Writes `metrics.json`, which makes the run count as finished.
+    """Writes `metrics.json`, which makes the run count as finished, and removes its backup.
 
     Args:
         folder: what `start_run` returned.
@@ -97,6 +100,7 @@ def finish_run(folder, metrics):
     metrics = {name: getattr(value, "item", lambda v=value: v)() for name, value in metrics.items()}
     _check_metrics(metrics)
     _write_json(Path(folder) / "metrics.json", metrics)
+    (Path(folder) / BACKUP).unlink(missing_ok=True)
 
 
 def fail_run(parameters, reason, again=False):

@@ -48,6 +48,17 @@ def test_the_life_of_a_run(valid, models):
     assert not runs.is_finished(valid)
 
 
+def test_a_backup_lasts_until_the_run_is_finished(valid):
+    backup = runs.start_run(**valid) / runs.BACKUP
+    backup.touch()
+    assert runs.start_run(**valid) == backup.parent and backup.exists()
+    runs.finish_run(backup.parent, {"elbo": -1.0})
+    assert not backup.exists()
+    backup.touch()  # killed before it was removed
+    runs.start_run(**valid)
+    assert not backup.exists()
+
+
 def test_a_failure_is_remembered_until_the_run_starts_again(valid):
     folder = runs.start_run(**valid)
     (folder / "history.csv").write_text("epoch,loss\n0,300.0\n1,250.5\n2,2")
