@@ -6,11 +6,11 @@ import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import papermill
 
-from vae_keras.data.catalogue import DATASETS, is_own
+from vae_keras.data import load
+from vae_keras.data.catalogue import is_own
 from vae_keras.study import execute, runs, sweeps
 from vae_keras.study.parameters import PARAMETERS
 
@@ -124,9 +124,12 @@ def _choose_runs(options):
     embedded = options.data == "embedded" and dataset is None
     declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
-    missing = sorted({run["dataset"] for run in todo if not _is_here(run["dataset"])})
+    named = sorted({run["dataset"] for run in todo})
+    missing = [name for name in named if is_own(name) or load.locate(name)[1] == load.CACHE]
     error = _fetch(missing) if missing else None
     if error is None:
+        for name in {run["dataset"] for run in todo if run["conditional"]}:
+            load.class_names(name, required=True)
         return declared
     if options.data == "real" or dataset is not None:
         raise FileNotFoundError(error)
@@ -136,14 +139,6 @@ def _choose_runs(options):
         flush=True,
     )
     return sweeps.declared_runs(options.sweep, options.budget, substitute=True)
-
-
-def _is_here(dataset):
-    """Tells whether a data set is embedded, or a file in `$VAE_KERAS_DATA`."""
-    if dataset in DATASETS and DATASETS[dataset]["substitute"] is None:
-        return True
-    folder = os.environ.get("VAE_KERAS_DATA")
-    return bool(folder) and (Path(folder).expanduser() / f"{dataset}.npz").exists()
 
 
 def _fetch(names):
