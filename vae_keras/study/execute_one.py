@@ -23,6 +23,8 @@ FINISHED, FAILED, BUSY = 0, 3, 4
 # run anything, and is started again.
 KERNEL_STARTS = 3
 KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
+# A run whose launcher was killed, and which is taken up elsewhere at once, may still be ending.
+LOCK_SECONDS = 2
 # Errors of the machine and not of the run: the next sweep tries again.
 PASSING = ("OSError", "MemoryError", "ResourceExhaustedError")
 
@@ -49,7 +51,7 @@ def execute_one(notebook, parameters, force=False):
     folder = runs.models_folder() / runs.run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
             if not force and runs.is_finished(parameters):
                 return FINISHED
             failure = _execute(notebook, folder / os.path.basename(notebook), parameters)

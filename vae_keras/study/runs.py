@@ -31,8 +31,16 @@ def models_folder():
 
     That is `$VAE_KERAS_MODELS`, or else `models/` of the checkout, or of the current folder where
     there is no checkout.
+
+    Raises:
+        ValueError: if it is a URL.
     """
-    return Path(os.path.abspath(os.environ.get("VAE_KERAS_MODELS") or _default_folder()))
+    folder = os.environ.get("VAE_KERAS_MODELS") or str(_default_folder())
+    if "://" in folder:
+        raise ValueError(
+            f"VAE_KERAS_MODELS must be a local or mounted folder. Received: {folder!r}. Mount it."
+        )
+    return Path(os.path.abspath(folder))
 
 
 def images_folder():
