@@ -192,7 +192,11 @@ def _announce(options, declared, todo, failures, jobs):
 
 
 def _summarise(options, declared, failures, busy, interrupted):
-    table = runs.select(runs.write_results(), declared)
+    try:
+        table = runs.select(runs.write_results(), declared)
+    except OSError as error:  # the disk is full, for example: say what happened all the same
+        print(f"error: {runs.RESULTS} stays as it was: {error}", file=sys.stderr)
+        table = runs.select(runs.load_results(), declared)
     if len(table) and not interrupted:
         shown = [name for name in PARAMETERS if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]

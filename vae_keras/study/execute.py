@@ -169,12 +169,12 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
         time_limit: seconds after which the run is stopped, or `None`.
 
     Returns:
-        Triple of the exit status of `execute_one` or `TIMED_OUT`, its messages, and the seconds
+        Triple of the exit status of `execute_one` or `TIMED_OUT`, what it printed, and the seconds
         that it took.
     """
     start, late = time.monotonic(), False
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        messages = Path(scratch) / "messages.txt"
+        reason, messages = (Path(scratch) / name for name in ("reason.txt", "messages.txt"))
         command = [sys.executable, "-m", "vae_keras.study.execute_one", notebook]
         environment = {
             **os.environ,
@@ -185,13 +185,14 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
             "JUPYTER_RUNTIME_DIR": scratch,
         }
         with (
-            open(messages, "w", encoding="utf-8") as output,
+            open(reason, "wb") as output,
+            open(messages, "wb") as errors,
             subprocess.Popen(
                 [*command, json.dumps(parameters), json.dumps(force)],
                 env=environment,
                 stdin=subprocess.PIPE,  # its end tells the process that this one is gone
                 stdout=output,
-                stderr=output,
+                stderr=errors,
                 start_new_session=True,  # Ctrl-C is for the sweep, which then stops its runs
             ) as process,
         ):
@@ -201,8 +202,9 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
                     process.kill()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_SECONDS)
-        text = messages.read_text(encoding="utf-8", errors="replace").strip()
-    return TIMED_OUT if late else process.returncode, text[-2000:], time.monotonic() - start
+        texts = [path.read_text("utf-8", "replace").strip() for path in (reason, messages)]
+    text = texts[0] or texts[1][-2000:]
+    return TIMED_OUT if late else process.returncode, text, time.monotonic() - start
 
 
 def _outcome(future, parameters):
@@ -214,9 +216,8 @@ def _outcome(future, parameters):
         reason = f"the executor lost it: {type(error).__name__}: {error}"
     if status in (FINISHED, BUSY):
         return status, None, seconds
-    failure = runs.read_failure(parameters) if status == FAILED else None
-    if failure:
-        return status, failure["reason"], seconds
+    if status == FAILED:  # and `failed.json` is written
+        return status, reason, seconds
     if status == TIMED_OUT:
         reason = f"stopped after the time limit of {duration(seconds)}"
     elif status is not None and status < 0:

@@ -96,9 +96,10 @@ def test_a_kernel_that_does_not_start_is_started_again(notebook, valid, monkeypa
         lambda self, extra_arguments=None: commands.pop(0) or start(self, extra_arguments),
     )
     path = notebook()
-    assert execute_one.execute_one(path, valid) == execute_one.FINISHED
-    assert execute_one.execute_one(path, valid, force=True) == execute_one.FAILED
-    assert "the kernel did not start" in runs.read_failure(valid)["reason"]
+    assert execute_one.execute_one(path, valid) == (execute_one.FINISHED, None)
+    status, reason = execute_one.execute_one(path, valid, force=True)
+    assert status == execute_one.FAILED and "the kernel did not start" in reason
+    assert runs.read_failure(valid)["reason"] == reason
 
 
 def test_two_sweeps_at_once_execute_every_run_once(notebook, valid, tmp_path):
