@@ -1,5 +1,6 @@
 """Faults injected into sweeps for real: `make test-faults` runs these, which take long."""
 
+import contextlib
 import json
 import os
 import random
@@ -247,3 +248,26 @@ def test_a_read_only_checkout_in_an_odd_place_without_a_home(tmp_path, without_r
         for path in [checkout, *checkout.rglob("*")]:
             if path.is_dir():
                 path.chmod(0o755)
+
+
+@pytest.mark.soak
+def test_300_runs_in_one_sweep_leave_memory_files_and_processes_flat(
+    notebook, valid, models, capsys
+):
+    sweep = start(notebook(), [{**valid, "seed": seed} for seed in range(300)])
+    process, samples = psutil.Process(sweep.pid), []
+    while sweep.poll() is None:
+        with process.oneshot():
+            memory, files, threads = (
+                process.memory_info().rss / 1e6, process.num_fds(), process.num_threads()
+            )  # fmt: skip
+        with contextlib.suppress(psutil.Error):
+            children = len(process.children(recursive=True))
+            samples.append((memory, files, threads, children))
+        time.sleep(0.5)
+    assert sweep.returncode == 0 and len(list(models.glob("*/metrics.json"))) == 300
+    begin, *_, end = np.array_split(np.array(samples)[10:], 3)
+    with capsys.disabled():
+        print("\nMB, open files, threads, processes at most:", begin.max(axis=0), end.max(axis=0))
+    assert end[:, 0].max() < begin[:, 0].max() + 5
+    assert (end[:, 1:].max(axis=0) <= begin[:, 1:].max(axis=0) + 1).all()

@@ -7,6 +7,7 @@ finished once both are whole. `failed.json` says why a run failed.
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -252,8 +253,13 @@ def read_arrays(run, file="arrays.npz"):
     Args:
         run: name of the run.
         file: `arrays.npz` or `pictures.npz`, see notebook 02.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
     """
-    with np.load(_run_folder(run) / file) as arrays:
+    path = _run_folder(run) / file
+    with open(path, "rb") as opened, _named(path), np.load(opened) as arrays:
         return dict(arrays)
 
 
@@ -262,8 +268,17 @@ def read_history(run):
 
     Args:
         run: name of the run.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
     """
-    return pd.read_csv(_run_folder(run) / "history.csv")
+    path = _run_folder(run) / "history.csv"
+    content = path.read_bytes()
+    with _named(path):
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
+        return pd.read_csv(io.BytesIO(content))
 
 
 def read_pictures(rows, label, name):
@@ -332,6 +347,17 @@ def atomic(path):
 def _default_folder():
     checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "models"
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Names the damaged file in whatever error its reader raises, and the cure."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. Delete its folder: the next sweep trains the run again"
+        ) from error
 
 
 def _run_folder(run):
