@@ -7,6 +7,8 @@ import pytest
 from vae_keras.data.archive import read_archive
 from vae_keras.data.catalogue import DATASETS
 
+pytestmark = pytest.mark.faults
+
 MNIST = DATASETS["mnist"]
 
 

@@ -19,6 +19,8 @@ from vae_keras.data import download, load
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.data.load import load_images
 
+pytestmark = pytest.mark.faults
+
 RNG = np.random.default_rng(0)
 
 

@@ -149,6 +149,8 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypa
 PEAK = """
 import resource, sys
 from vae_keras.data import load
+
+pytestmark = pytest.mark.faults
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     load.load_images(sys.argv[1], "train")

@@ -11,6 +11,8 @@ from vae_keras.recipe import build_optimizer
 from vae_keras.study import runs
 from vae_keras.study.backup import Backup
 
+pytestmark = pytest.mark.faults
+
 EPOCHS = 4
 
 

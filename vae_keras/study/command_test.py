@@ -8,6 +8,8 @@ import pytest
 
 from vae_keras.study import command, runs, sweeps
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def tiny(monkeypatch, notebook, tmp_path):

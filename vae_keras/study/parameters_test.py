@@ -14,6 +14,8 @@ from vae_keras.study.conftest import VALID
 from vae_keras.study.parameters import CHOICES, PARAMETERS, check_parameters
 from vae_keras.vae import VAE
 
+pytestmark = pytest.mark.faults
+
 OURS = ("residual", "plain", "mlp")
 quick = settings(
     deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

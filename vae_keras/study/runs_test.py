@@ -7,6 +7,8 @@ import pytest
 from vae_keras.study import runs
 from vae_keras.study.parameters import PARAMETERS
 
+pytestmark = pytest.mark.faults
+
 
 def finish(parameters, **metrics):
     folder = runs.start_run(**parameters)
