@@ -204,9 +204,7 @@ class VAE(keras.Model):
     def train_step(self, data):
         with tf.GradientTape() as tape:
             terms = self._terms(data, training=True)
-            loss = ops.mean(terms["loss"])
-            # Keras adds up the gradients of all replicas.
-            loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
+            loss = _global_mean(terms["loss"])
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
@@ -314,6 +312,19 @@ def check_images(images, image_shape):
     lowest, highest = float(np.min(images)), float(np.max(images))
     if not (lowest >= 0 and highest <= 1):  # false for NaN
         raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
+
+
+def _global_mean(values):
+    """Returns this replica's part of the mean over the images of all replicas.
+
+    Keras adds up the gradients of all replicas. The last batch may leave them unequal numbers of
+    images, or none.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return ops.mean(values)
+    number = tf.cast(tf.size(values), values.dtype)
+    replica = tf.distribute.get_replica_context()
+    return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, number)
 
 
 def _check_networks(encoder, decoder):
