@@ -231,6 +231,13 @@ class VAE(keras.Model):
         }
         return cls(**{**config, **networks})
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Everything is built but the optimizer. Keras would build it from the mean image of all
+        # replicas, which fails for uint8 across hosts, and where batches do not divide evenly.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def _terms(self, data, training=False):
         """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -248,7 +255,10 @@ class VAE(keras.Model):
     def _track(self, terms):
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
-        return self.get_metrics_result()
+        logs = self.get_metrics_result()
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            logs = {name: value[None] for name, value in logs.items()}  # Keras takes a mean of them
+        return logs
 
     def _with_labels(self, inputs, labels):
         if not self.num_classes:

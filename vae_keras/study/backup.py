@@ -15,6 +15,8 @@ from vae_keras.runtime import keras
 from vae_keras.study import runs
 
 ITERATORS_PER_EPOCH = 2  # that Keras makes: one at the start of an epoch, one at its end
+# A run can go on elsewhere, but with the same software and precision.
+SOFTWARE = ("vae_keras_version", "tensorflow_version", "keras_version", "precision")
 logger = logging.getLogger(__name__)
 
 
@@ -38,9 +40,8 @@ class Backup(keras.callbacks.Callback):
         self.recorder = recorder
         vae.optimizer.build(vae.trainable_variables)
         self.variables = [*vae.variables, *vae.optimizer.variables]  # seeds of draws, too
-        # Devices may differ: a run can go on elsewhere.
-        machine = {name: text for name, text in runtime.describe().items() if name != "device"}
-        self.machine = json.dumps(machine)
+        machine = runtime.describe()
+        self.software = json.dumps({name: machine[name] for name in SOFTWARE})
 
     def restore(self, train_batches):
         """Brings the training to where the backup was made, if there is one for this software.
@@ -54,8 +55,8 @@ class Backup(keras.callbacks.Callback):
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = dict(arrays)
-            if str(state["machine"]) != self.machine:
-                raise ValueError(f"it is of {state['machine']}, this is {self.machine}")
+            if str(state["software"]) != self.software:
+                raise ValueError(f"it is of {state['software']}, this is {self.software}")
             values = [state[f"variable_{number}"] for number in range(len(self.variables))]
         except FileNotFoundError:
             return 0
@@ -80,7 +81,7 @@ class Backup(keras.callbacks.Callback):
                 partial,
                 **values,
                 epochs=epoch + 1,
-                machine=self.machine,
+                software=self.software,
                 train_seconds=self.recorder.train_seconds,
                 reconstructions=np.stack(self.recorder.reconstructions),
                 z_means=np.stack(self.recorder.z_means),

@@ -90,7 +90,7 @@ def test_a_backup_that_cannot_be_used_is_named(train, tmp_path, caplog):
     path = tmp_path / "run" / runs.BACKUP
     content, arrays = path.read_bytes(), dict(np.load(path))
     assert train(train=False) == 1
-    for damaged in (b"", content[: len(content) // 2], {"machine": None}, {"machine": "{}"}):
+    for damaged in (b"", content[: len(content) // 2], {"software": None}, {"software": "{}"}):
         caplog.clear()
         if isinstance(damaged, bytes):
             path.write_bytes(damaged)
