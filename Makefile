@@ -6,6 +6,7 @@ DATASET ?=
 JOBS ?=
 FORCE ?=
 RETRY ?=
+CLUSTER ?=
 LIMIT ?=
 SYSTEM_PYTHON ?= python3
 
@@ -17,10 +18,10 @@ STAND_INS := $(VENV)/stand_ins
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test lint unit smoke notebook report site bench clean
+.PHONY: help install sweep test lint unit smoke test-faults hashes notebook report site bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 install: $(INSTALLED)  ## make .venv and install what is needed
 
@@ -29,10 +30,11 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	$(PIP) -r requirements.txt
 	@touch $@
 
-sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1 RETRY=1 LIMIT=hours
+sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1 RETRY=1 LIMIT=hours CLUSTER=tcp://HOST:PORT
 	@$(PYTHON) -m vae_keras.study sweep $(SWEEP) --budget $(BUDGET) --data $(DATA) \
 		$(if $(DATASET),--dataset '$(DATASET)') $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force) \
-		$(if $(RETRY),--retry-failed) $(if $(LIMIT),--time-limit $(LIMIT))
+		$(if $(RETRY),--retry-failed) $(if $(LIMIT),--time-limit $(LIMIT)) \
+		$(if $(CLUSTER),--cluster '$(CLUSTER)')
 
 test: lint unit smoke  ## check everything: style, imports, unit tests, and every notebook
 
@@ -43,6 +45,15 @@ lint: install
 
 unit: install
 	$(PYTHON) -m pytest -q
+
+test-faults: install  ## inject faults for real: kills, a full disk, hostile files (about 10 minutes)
+	$(PYTHON) -m pytest -q -m '(slow or faults) and not soak'
+
+hashes: install  ## write the hashes of what CI installs
+	$(PIP) uv
+	$(VENV)/bin/uv pip compile -q pyproject.toml --extra study --extra test --extra cluster \
+		--universal --python-version 3.10 --no-header --no-annotate --generate-hashes \
+		-c constraints.txt -o .ci/requirements.txt
 
 smoke: install  ## execute every notebook, on small stand-ins and copies of the records
 	@$(PYTHON) -c "from vae_keras.data.embedded import write_stand_ins; write_stand_ins('$(STAND_INS)')"

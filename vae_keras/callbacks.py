@@ -1,4 +1,6 @@
-"""The schedule of the KL weight: warm-up, once or in cycles."""
+"""What happens between training steps: the KL weight's schedule, and a stop at NaN."""
+
+import math
 
 import keras
 
@@ -51,3 +53,22 @@ class KLSchedule(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs["kl_weight"] = float(self.model.kl_weight)
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends a training with an error as soon as its mean loss of the epoch is not finite.
+
+    Raises:
+        FloatingPointError: after the step in which the loss became NaN or infinite.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss} in step {batch + 1} of epoch {self.epoch + 1}. Try a "
+                f"lower `learning_rate`."
+            )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from vae_keras.callbacks import KLSchedule
+from vae_keras.callbacks import KLSchedule, StopAtNaN
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
 
@@ -59,3 +59,15 @@ def test_fraction_at_the_end_stays_in_the_last_cycle():
 def test_bad_arguments(arguments):
     with pytest.raises(ValueError, match="`warmup_epochs` must be at least 0"):
         KLSchedule(*arguments)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_ends_the_training_at_once(small_vae, value):
+    class Diverge(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 6:
+                self.model.kl_weight.assign(value)
+
+    with pytest.raises(FloatingPointError, match=f"{value} in step 3 of epoch 2.*`learning_rate`"):
+        small_vae.fit(IMAGES, batch_size=8, epochs=3, verbose=0, callbacks=[StopAtNaN(), Diverge()])
+    assert int(small_vae.optimizer.iterations) == 7

@@ -3,6 +3,7 @@
 from vae_keras.runtime import tf  # first: it hides TensorFlow's notices
 
 import keras
+import numpy as np
 import pytest
 
 from vae_keras.networks import build_networks
@@ -33,3 +34,22 @@ def build_vae():
 @pytest.fixture
 def small_vae(build_vae):
     return build_vae()
+
+
+@pytest.fixture
+def damage():
+    """A function that yields damaged copies of a file's content: cut, flipped, moved, inserted."""
+
+    def copies(content, number):
+        random = np.random.default_rng(0)
+        for _ in range(number):
+            place, length = random.integers(len(content)), random.integers(1, 9)
+            noise = random.bytes(length)
+            yield (
+                content[:place],
+                content[:place] + noise + content[place + length :],
+                content[:place] + content[place + length :],
+                content[:place] + noise + content[place:],
+            )[random.integers(4)]
+
+    return copies

@@ -13,7 +13,7 @@ BASE_URL = f"https://raw.githubusercontent.com/vae-keras/vae-keras/v{__version__
 
 def names():
     """Returns the names of all published files: their paths relative to `models/`."""
-    return [line.split()[0] for line in REGISTRY.read_text().splitlines()]
+    return list(_registry())
 
 
 def fetch(name, base_url=BASE_URL):
@@ -37,11 +37,10 @@ def fetch(name, base_url=BASE_URL):
         raise ValueError(
             f"`name` must be a published file: {', '.join(names())}. Received: {name!r}"
         )
-    store = pooch.create(pooch.os_cache("vae_keras"), base_url, retry_if_failed=1)
-    store.load_registry(REGISTRY)
+    sha256 = _registry()[name]
     path = MODELS / name
     if path.exists():
-        if pooch.file_hash(path) != store.registry[name]:
+        if pooch.file_hash(path) != sha256:
             raise OSError(
                 f"{path} is not the published file: its SHA-256 differs from that in {REGISTRY}. "
                 "Restore it with git, or delete it to have it downloaded."
@@ -49,11 +48,19 @@ def fetch(name, base_url=BASE_URL):
         return path
     pooch.get_logger().setLevel("WARNING")
     try:
+        folder = pooch.os_cache("vae_keras")
+    except RuntimeError as error:  # a user without a home
+        raise OSError(
+            f"there is no folder for {name}: {error}. Set XDG_CACHE_HOME to a folder that you can "
+            "write to."
+        ) from error
+    try:
+        store = pooch.create(folder, base_url, registry={name: sha256}, retry_if_failed=1)
         return Path(store.fetch(name))
     except (OSError, ValueError) as error:  # no network, or another SHA-256
         raise OSError(
-            f"could not download {store.get_url(name)}: {error}. Connect to the network once, or "
-            f"put the file at {store.abspath / name}."
+            f"could not download {base_url}{name}: {error}. Connect to the network once, or put "
+            f"the file at {folder / name}."
         ) from error
 
 
@@ -67,6 +74,10 @@ def register(path):
         ValueError: if the file is elsewhere.
     """
     name = Path(path).resolve().relative_to(MODELS).as_posix()
-    lines = REGISTRY.read_text().splitlines()
-    hashes = dict(line.split() for line in lines) | {name: pooch.file_hash(path)}
+    hashes = _registry() | {name: pooch.file_hash(path)}
     REGISTRY.write_text("".join(f"{key} {value}\n" for key, value in sorted(hashes.items())))
+
+
+def _registry():
+    """Returns a dict from the name of each published file to its SHA-256."""
+    return dict(line.split() for line in REGISTRY.read_text().splitlines())

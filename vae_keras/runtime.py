@@ -6,8 +6,11 @@ Import this module before TensorFlow: it starts TensorFlow without notices.
 """
 
 import contextlib
+import functools
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -80,6 +83,8 @@ def configure(precision=None, threads=None):
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.config.set_dtype_policy(precision)
+    if os.environ.get("TF_CONFIG"):
+        strategy()
     return describe()
 
 
@@ -99,17 +104,29 @@ def native_precision():
     return "mixed_bfloat16" if native else "float32"
 
 
+@functools.cache
 def strategy():
-    """Returns the `tf.distribute.Strategy` to build the model under: mirrored over several GPUs."""
+    """Returns the `tf.distribute.Strategy` to build the model under.
+
+    It mirrors the model over several GPUs, or over the hosts that `TF_CONFIG` names; `configure`
+    makes the latter, which must come before any tensor. The batch size is that of all devices.
+    """
+    if os.environ.get("TF_CONFIG"):
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
 def describe():
-    """Returns what a run records of its machine: device, threads, precision and versions."""
+    """Returns what a run records of its machine: device, threads, precision and versions.
+
+    With NVIDIA's GPUs there is also `gpu`, their names, memory and driver; or `unused_gpu`, which
+    says why TensorFlow does not use them.
+    """
     return {
         "device": _device_name(),
+        **_describe_gpus(),
         "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
         "precision": keras.config.dtype_policy().name,
         "vae_keras_version": vae_keras.__version__,
@@ -135,6 +152,26 @@ def _device_name():
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
         return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
     return _cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def _describe_gpus():
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    if not shutil.which(query[0]):
+        return {}
+    listing = subprocess.run(query, capture_output=True, text=True)
+    listed = "; ".join(listing.stdout.splitlines())
+    if tf.config.list_physical_devices("GPU"):
+        return {"gpu": listed}
+    if listing.returncode:
+        reason = f"nvidia-smi says: {' '.join((listing.stdout + listing.stderr).split())}"
+    elif os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        reason = "CUDA_VISIBLE_DEVICES hides it"
+    elif not tf.test.is_built_with_cuda():
+        reason = "this TensorFlow is built without CUDA"
+    else:
+        reason = "its driver or a CUDA library does not fit: `pip install tensorflow[and-cuda]`; "
+        reason += "TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow says"
+    return {"unused_gpu": f"{listed}: {reason}" if listed else reason}
 
 
 def _cpu_info():

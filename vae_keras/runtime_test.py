@@ -1,9 +1,13 @@
+import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 import vae_keras
@@ -123,11 +127,80 @@ def test_bad_precision():
 
 
 def test_strategy_mirrors_over_several_gpus_only(monkeypatch):
+    monkeypatch.setattr(runtime, "strategy", runtime.strategy.__wrapped__)
     assert runtime.strategy() is tf.distribute.get_strategy()
     cpus = tf.config.list_logical_devices("CPU")
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: cpus)
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "mirrored")
     assert runtime.strategy() == "mirrored"
+
+
+TRAIN = """
+import json
+from vae_keras import runtime
+runtime.configure("float32")
+import keras
+import numpy as np
+from vae_keras.data.batches import image_batches
+from vae_keras.networks import build_networks
+from vae_keras.vae import VAE
+keras.utils.set_random_seed(0)
+images = np.random.default_rng(0).integers(0, 256, (35, 8, 8, 1), dtype="uint8")
+with runtime.strategy().scope():
+    vae = VAE(*build_networks("mlp", images.shape[1:], 2), likelihood="sigma")
+    vae.compile(optimizer=keras.optimizers.SGD(1e-3))
+vae.sampler.call = lambda posterior: posterior[0]  # draws differ between replicas
+batches = image_batches(images, batch_size=20, shuffle_seed=1)
+history = vae.fit(batches, validation_data=batches, epochs=2, shuffle=False, verbose=0).history
+weights = [float(np.abs(weight.numpy()).sum()) for weight in vae.weights]
+print(json.dumps([*sum([history[name] for name in sorted(history)], []), *weights]))
+"""
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_one_does():
+    hosts = []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            hosts.append(f"127.0.0.1:{free.getsockname()[1]}")
+    processes = []
+    for number in (None, 0, 1):
+        environment = dict(os.environ)
+        if number is not None:
+            task = {"type": "worker", "index": number}
+            config = {"cluster": {"worker": hosts}, "task": task}
+            environment["TF_CONFIG"] = json.dumps(config)
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", TRAIN], env=environment, stdout=subprocess.PIPE, text=True
+            )
+        )
+    alone, *both = (
+        json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in processes
+    )
+    for results in both:
+        np.testing.assert_allclose(results, alone, rtol=1e-4)
+
+
+def test_gpus_are_reported_with_memory_and_driver_or_why_they_are_not_used(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'Test GPU, 40960 MiB, 535.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    pretend_gpus(monkeypatch, (8, 0))
+    assert runtime.describe()["gpu"] == "Test GPU, 40960 MiB, 535.1"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    reported = runtime.describe()
+    assert reported["unused_gpu"].startswith("Test GPU, 40960 MiB, 535.1: CUDA_VISIBLE_DEVICES hid")
+    assert "gpu" not in reported
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: False)
+    assert "is built without CUDA" in runtime.describe()["unused_gpu"]
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
+    assert "a CUDA library does not fit" in runtime.describe()["unused_gpu"]
+    tool.write_text("#!/bin/sh\necho 'Driver/library version mismatch' >&2; exit 18\n")
+    assert "Driver/library version mismatch" in runtime.describe()["unused_gpu"]
 
 
 def test_notices_are_shown_after_an_error(capfd):

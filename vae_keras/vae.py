@@ -204,9 +204,7 @@ class VAE(keras.Model):
     def train_step(self, data):
         with tf.GradientTape() as tape:
             terms = self._terms(data, training=True)
-            loss = ops.mean(terms["loss"])
-            # Keras adds up the gradients of all replicas.
-            loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
+            loss = _global_mean(terms["loss"])
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
@@ -233,6 +231,13 @@ class VAE(keras.Model):
         }
         return cls(**{**config, **networks})
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Everything is built but the optimizer. Keras would build it from the mean image of all
+        # replicas, which fails for uint8 across hosts, and where batches do not divide evenly.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def _terms(self, data, training=False):
         """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -250,7 +255,10 @@ class VAE(keras.Model):
     def _track(self, terms):
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
-        return self.get_metrics_result()
+        logs = self.get_metrics_result()
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            logs = {name: value[None] for name, value in logs.items()}  # Keras takes a mean of them
+        return logs
 
     def _with_labels(self, inputs, labels):
         if not self.num_classes:
@@ -314,6 +322,19 @@ def check_images(images, image_shape):
     lowest, highest = float(np.min(images)), float(np.max(images))
     if not (lowest >= 0 and highest <= 1):  # false for NaN
         raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
+
+
+def _global_mean(values):
+    """Returns this replica's part of the mean over the images of all replicas.
+
+    Keras adds up the gradients of all replicas. The last batch may leave them unequal numbers of
+    images, or none.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return ops.mean(values)
+    number = tf.cast(tf.size(values), values.dtype)
+    replica = tf.distribute.get_replica_context()
+    return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, number)
 
 
 def _check_networks(encoder, decoder):

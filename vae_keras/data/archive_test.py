@@ -7,6 +7,8 @@ import pytest
 from vae_keras.data.archive import read_archive
 from vae_keras.data.catalogue import DATASETS
 
+pytestmark = pytest.mark.faults
+
 MNIST = DATASETS["mnist"]
 
 
@@ -70,6 +72,33 @@ def test_every_truncation_and_every_changed_byte_is_refused(path):
     path.write_bytes(content[:400] + bytes([content[400] ^ 255]) + content[401:])
     with pytest.raises(ValueError, match="cannot be used"):
         read_archive(path, MNIST)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_thousands_of_damaged_files_are_refused_or_whole(path, save, damage):
+    save(path, **mnist_arrays())
+    whole, refused = read_archive(path, MNIST), 0
+    for damaged in damage(path.read_bytes(), 2000):
+        path.write_bytes(damaged)
+        try:
+            arrays = read_archive(path, MNIST)
+        except ValueError as error:
+            assert "cannot be used" in str(error)
+            refused += 1
+        else:  # what was damaged holds no data, such as a date
+            assert all(np.array_equal(arrays[name], whole[name]) for name in whole)
+    assert refused > 1500
+
+
+def test_pickled_code_is_not_executed(path, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    np.savez(path, **mnist_arrays(y_train=np.array([Hostile()] * 20)))
+    with pytest.raises(ValueError, match="`y_train` holds Python objects"):
+        read_archive(path, MNIST)
+    assert not (tmp_path / "executed").exists()
 
 
 def header(shape, length=None):

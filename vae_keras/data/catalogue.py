@@ -5,7 +5,8 @@ KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
 # substitute: the data set that stands in without a network; None if none is needed.
-# urls: where the official files are; cached: what they are called in Keras's cache.
+# files: where the official ones are, with their checksum and their place in Keras's cache. Keras
+# knows the same checksums; those of Fashion-MNIST are Zalando's.
 DATASETS = {
     "fashion_mnist": {
         "image_shape": (28, 28, 1),
@@ -14,8 +15,15 @@ DATASETS = {
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
         "substitute": "digits",
-        "urls": (KERAS_URL + "*-ubyte.gz",),
-        "cached": "fashion-mnist",
+        "files": tuple(
+            (KERAS_URL + file, f"md5:{md5}", f"datasets/fashion-mnist/{file}")
+            for file, md5 in (
+                ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+                ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+                ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+                ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+            )
+        ),
     },
     "cifar10": {
         "image_shape": (32, 32, 3),
@@ -24,23 +32,37 @@ DATASETS = {
             *("dog", "frog", "horse", "ship", "truck"),
         ),
         "substitute": "photos",
-        "urls": ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
-        "cached": "cifar-10-batches-py-target*",
+        "files": (
+            (
+                "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+                "datasets/cifar-10-batches-py-target_archive",
+            ),
+        ),
     },
     "mnist": {
         "image_shape": (28, 28, 1),
         "classes": DIGITS,
         "substitute": "digits",
-        "urls": (KERAS_URL + "mnist.npz",),
-        "cached": "mnist.npz",
+        "files": (
+            (
+                KERAS_URL + "mnist.npz",
+                "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+                "datasets/mnist.npz",
+            ),
+        ),
     },
     "svhn": {
         "image_shape": (32, 32, 3),
         "classes": DIGITS,
         "substitute": "photos",
-        "urls": (SVHN_URL + "train_32x32.mat", SVHN_URL + "test_32x32.mat"),
-        "md5": ("e26dedcc434d2e4c54c9b2d4a06d8373", "eb5a983be6a315427106f1b164d9cef3"),
-        "cached": "svhn",
+        "files": tuple(
+            (SVHN_URL + file, f"md5:{md5}", f"datasets/svhn/{file}")
+            for file, md5 in (
+                ("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
+                ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+            )
+        ),
     },
     "digits": {"image_shape": (8, 8, 1), "classes": DIGITS, "substitute": None},
     "photos": {"image_shape": (32, 32, 3), "classes": ("china", "flower"), "substitute": None},

@@ -1,5 +1,9 @@
 import os
 import pwd
+import struct
+import subprocess
+import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -140,6 +144,53 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypa
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     with pytest.raises(ValueError, match=r"bomb\.png \(Image size \(121 pixels\) exceeds limit"):
         read(tmp_path)
+
+
+PEAK = """
+import resource, sys
+from vae_keras.data import load
+
+pytestmark = pytest.mark.faults
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load.load_images(sys.argv[1], "train")
+except ValueError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory in kB")
+def test_an_image_of_50_000_x_50_000_pixels_takes_no_memory(tmp_path):
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    size = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+    rows = zlib.compressobj()
+    pixels = b"".join(rows.compress(bytes(50_001)) for _ in range(2000)) + rows.flush()
+    content = chunk(b"IHDR", size) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    command = [sys.executable, "-c", PEAK, f"folder:{tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    message, megabytes = done.stdout.splitlines()
+    assert "bomb.png (Image size (2500000000 pixels) exceeds limit" in message
+    assert float(megabytes) < 50
+
+
+def test_a_thousand_damaged_images_are_named_or_read(tmp_path, damage, monkeypatch):
+    monkeypatch.setattr(folder, "MAX_BROKEN", 1)
+    files = tmp_path / "images"
+    files.mkdir()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), "uint8"))
+    for suffix in (".png", ".jpg", ".webp"):
+        image.save(tmp_path / f"whole{suffix}")
+        content = (tmp_path / f"whole{suffix}").read_bytes()
+        for number, damaged in enumerate(damage(content, 400)):
+            (files / f"{number}{suffix}").write_bytes(damaged)
+    with pytest.warns(UserWarning, match="of 1200 files .* cannot be read"):
+        images, names = folder.read_folder(files, folder.list_images(files), 8)
+    assert len(images) == len(names) < 1200 and images.shape[1:] == (8, 8, 3)
 
 
 def test_the_cache_is_used_until_a_file_changes(tmp_path, cache, monkeypatch):

@@ -1,21 +1,18 @@
-"""Images and labels of a data set as arrays. TensorFlow is loaded for downloads only."""
+"""Images and labels of a data set as arrays, without TensorFlow."""
 
-import contextlib
 import functools
 import numbers
 import os
-import socket
-import sys
 
 import numpy as np
 
-from vae_keras.data import archive, folder
+from vae_keras.data import archive, download, folder
 from vae_keras.data.catalogue import DATASETS, is_own
 from vae_keras.data.embedded import read_embedded
 
+CACHE = "Keras's cache"
 SPLITS = ("train", "validation", "test")
 MAX_VALIDATION = 5000  # images
-STALL_SECONDS = 30  # a download that receives nothing for so long is given up
 
 
 def load_images(name, split, fraction=1.0, image_size=32):
@@ -58,18 +55,29 @@ def load_images(name, split, fraction=1.0, image_size=32):
     return images[first], None if labels is None else labels[first]
 
 
-def class_names(name):
+def class_names(name, required=False):
     """Returns the names of a data set's classes, a tuple in the order of the labels.
 
     Args:
-        name: as for `load_images`. The tuple is empty if the images have no classes.
+        name: as for `load_images`.
+        required: whether images without classes are an error; otherwise the tuple is empty.
+
+    Raises:
+        ValueError: if the file or the folder is not valid, or classes are required.
     """
     name, place, stamp = locate(name)
     if name in DATASETS:
-        return DATASETS[name]["classes"]
-    if name.startswith("folder:"):
-        return folder.split_classes([file for file, *_ in stamp])[1]
-    return _read(name, place, stamp, None)[1]
+        classes = DATASETS[name]["classes"]
+    elif name.startswith("folder:"):
+        classes = folder.split_classes([file for file, *_ in stamp])[1]
+    else:
+        classes = _read(name, place, stamp, None)[1]
+    if required and not classes:
+        raise ValueError(
+            f"a conditional model needs images with classes, and {name} has none. Sort them into "
+            f"sub-folders, one for each class; an .npz file has the classes in `labels`."
+        )
+    return classes
 
 
 def locate(name):
@@ -103,19 +111,7 @@ def locate(name):
     place = os.path.join(data_folder, f"{name}.npz")
     if data_folder and os.path.lexists(place):
         return name, place, _stamp(place)
-    return name, "Keras's cache" if DATASETS[name]["substitute"] else "scikit-learn", None
-
-
-@contextlib.contextmanager
-def quiet_download():
-    """Makes Keras give up downloads that stall, and show its progress on the standard error."""
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALL_SECONDS)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        socket.setdefaulttimeout(timeout)
+    return name, CACHE if DATASETS[name]["substitute"] else "scikit-learn", None
 
 
 @functools.lru_cache(maxsize=1)
@@ -138,8 +134,8 @@ def _read(name, place, stamp, image_size):
 def _read_known(name, place):
     if place == "scikit-learn":
         arrays = read_embedded(name)
-    elif place == "Keras's cache":
-        arrays = _fetch(name)
+    elif place == CACHE:
+        arrays = download.read_download(name)
     else:
         arrays = archive.read_archive(place, DATASETS[name])
     x, y = arrays["x_train"], arrays["y_train"].astype("int64")
@@ -185,50 +181,3 @@ def _stamp(path):
         return status.st_size, status.st_mtime_ns
     except OSError:
         return None  # the reader says what is wrong
-
-
-def _fetch(name):
-    """Reads a data set through Keras, which downloads what its cache lacks."""
-    from vae_keras.runtime import keras
-
-    entry = DATASETS[name]
-    try:
-        with quiet_download():
-            if name == "svhn":
-                arrays = _fetch_svhn(keras)
-            else:
-                (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-                arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
-        return {
-            key: array.reshape(-1, *entry["image_shape"]) if key[0] == "x" else array.reshape(-1)
-            for key, array in arrays.items()
-        }
-    except Exception as error:  # Keras raises bare ones
-        embedded = ", ".join(name for name, other in DATASETS.items() if not other["substitute"])
-        raise OSError(
-            f"the data set {name!r} is not available: {' '.join(str(error).split())}. Tried: "
-            f"{name}.npz in $VAE_KERAS_DATA, Keras's cache, {', '.join(entry['urls'])}. Put "
-            f"{name}.npz into a folder, with {archive.describe(entry)}, and set VAE_KERAS_DATA to "
-            f"that folder. If a download broke off, delete {entry['cached']} from Keras's cache "
-            f"(~/.keras/datasets). These need no network: {embedded}; {entry['substitute']} is the "
-            f"one closest to {name}."
-        ) from error
-
-
-def _fetch_svhn(keras):
-    from scipy.io import loadmat
-
-    svhn, arrays = DATASETS["svhn"], {}
-    for part, url, md5 in zip(("train", "test"), svhn["urls"], svhn["md5"], strict=True):
-        matrices = loadmat(
-            keras.utils.get_file(
-                origin=url,
-                file_hash=md5,
-                hash_algorithm="md5",
-                cache_dir=os.environ.get("KERAS_HOME"),
-                cache_subdir=f"datasets/{svhn['cached']}",
-            )
-        )
-        arrays[f"x_{part}"] = np.ascontiguousarray(np.moveaxis(matrices["X"], -1, 0))
-        arrays[f"y_{part}"] = matrices["y"] % 10  # the digit 0 has the label 10
-    return arrays

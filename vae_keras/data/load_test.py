@@ -1,15 +1,9 @@
-import functools
-import hashlib
-import http.server
 import os
-import socket
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-import scipy.io
 from PIL import Image
 
 from vae_keras.data import load
@@ -31,37 +25,6 @@ def places(tmp_path, monkeypatch):
     load._read.cache_clear()
     yield tmp_path
     load._read.cache_clear()
-
-
-@pytest.fixture
-def svhn(places, monkeypatch):
-    """Small SVHN files in the official format, served on the loopback address."""
-    served = places / "served"
-    served.mkdir()
-    matrices = {
-        file: {
-            "X": np.random.default_rng(0).integers(0, 256, (32, 32, 3, number), dtype="uint8"),
-            "y": (np.arange(number, dtype="uint8") % 10 + 1).reshape(-1, 1),
-        }
-        for file, number in (("train_32x32.mat", 40), ("test_32x32.mat", 12))
-    }
-    sums = []
-    for file, content in matrices.items():
-        scipy.io.savemat(served / file, content, do_compression=True)
-        sums.append(hashlib.md5((served / file).read_bytes()).hexdigest())
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Handler, directory=str(served))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        urls = tuple(f"http://127.0.0.1:{server.server_port}/{file}" for file in matrices)
-        monkeypatch.setitem(DATASETS["svhn"], "urls", urls)
-        monkeypatch.setitem(DATASETS["svhn"], "md5", tuple(sums))
-        yield matrices
-        server.shutdown()
 
 
 def numbered(number, *shape):
@@ -107,7 +70,7 @@ def test_embedded_sets_have_every_class_in_every_split():
             assert set(labels) == set(range(len(class_names(name))))
 
 
-def test_only_downloads_need_tensorflow(places):
+def test_nothing_needs_tensorflow(places):
     write_mnist(places / "data")
     Image.new("L", (8, 8)).save(places / "data" / "a.png")
     code = (
@@ -204,6 +167,8 @@ def test_a_folder_without_sub_folders_has_no_labels(places):
     images, labels = load_images(name, "test", 0.5)
     assert images.shape[1:] == (32, 32, 1) and labels is None
     assert class_names(name) == ()
+    with pytest.raises(ValueError, match="needs images with classes, and folder:.* has none"):
+        class_names(name, required=True)
     with pytest.raises(ValueError, match="too few images for a test split"):
         load_images(write_folder(places / "few", range(3), 1), "test")
 
@@ -226,55 +191,14 @@ def test_own_arrays_are_split_by_position(places):
     assert splits["train"][1] is None and class_names(path) == ()
 
 
-def test_svhn_is_downloaded_once_and_converted(svhn, monkeypatch, capsys):
-    images, labels = load_images("svhn", "test")
-    np.testing.assert_array_equal(images[7], svhn["test_32x32.mat"]["X"][:, :, :, 7])
-    assert labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]
-    assert load_images("svhn", "train")[0].shape == (36, 32, 32, 3)
-    captured = capsys.readouterr()
-    assert captured.out == "" and "Downloading data from http://127.0.0.1" in captured.err
-    load._read.cache_clear()
-    monkeypatch.setattr(socket, "create_connection", None)
-    assert len(load_images("svhn", "train")[0]) == 36
-
-
-def test_svhn_of_another_checksum_is_one_clear_error(svhn, monkeypatch):
-    monkeypatch.setitem(DATASETS["svhn"], "md5", ("0" * 32, "1" * 32))
-    with pytest.raises(OSError, match="'svhn' is not available.*hash does not match.*delete svhn"):
-        load_images("svhn", "train")
-
-
-def test_a_server_that_stalls_is_given_up(places, monkeypatch):
-    monkeypatch.setattr(load, "STALL_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and never answers
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/train_32x32.mat"
-        monkeypatch.setitem(DATASETS["svhn"], "urls", (url, url))
-        with pytest.raises(OSError, match="'svhn' is not available.*timed out"):
-            load_images("svhn", "train")
-    assert socket.getdefaulttimeout() is None
-
-
-@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "mnist", "svhn"])
-def test_without_a_network_the_error_says_what_to_do(monkeypatch, name):
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(OSError("dead"))
-    )
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", os.environ["KERAS_HOME"])
-    with pytest.raises(OSError) as caught:
-        load_images(name, "train")
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in ("dead", f"Put {name}.npz into a folder", "x_train", "no network: digits, photos"):
-        assert part in message
-
-
-def test_the_command_says_where_sets_come_from(svhn, places, capsys):
+def test_the_command_says_where_sets_come_from(places, monkeypatch, capsys):
     own = write_folder(places / "own", range(60))
-    assert main(["digits", "svhn", own, "--image-size", "8"]) == 0
+    monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data"))
+    assert main(["digits", "mnist", own, "--image-size", "8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "digits: from scikit-learn; images: 1294 train, 143 validation, 360 test",
-        "svhn: from Keras's cache; images: 36 train, 4 validation, 12 test",
+        f"mnist: from {places / 'data' / 'mnist.npz'}; images: 90 train, 10 validation, 7 test",
     ]
     assert lines[2].startswith(f"{own}: from {places / 'own'}; images: ")
 

@@ -1,15 +1,11 @@
 """Fréchet distances between sets of images: in the features of a judge or of Inception (FID)."""
 
-import contextlib
-import io
 import os
 import sys
 
 import numpy as np
-import pooch
-from filelock import FileLock
 
-from vae_keras.data.load import quiet_download
+from vae_keras.data.download import fetch
 from vae_keras.evaluation.batched import decode, over_batches
 from vae_keras.runtime import keras, tf
 
@@ -137,16 +133,9 @@ def load_inception():
         OSError: if the weights are not available.
     """
     try:
-        # Of parallel jobs one downloads the file.
-        lock = FileLock(pooch.os_cache("vae_keras") / "inception.lock")
-        with lock, quiet_download(), contextlib.redirect_stdout(io.StringIO()):
-            weights = keras.utils.get_file(
-                origin=INCEPTION_URL,
-                file_hash=INCEPTION_MD5,
-                cache_dir=os.environ.get("KERAS_HOME"),
-                cache_subdir="models",
-            )
-    except Exception as error:  # Keras raises bare ones
+        place = f"models/{os.path.basename(INCEPTION_URL)}"
+        weights = fetch(INCEPTION_URL, f"md5:{INCEPTION_MD5}", place)
+    except (OSError, ValueError) as error:  # no network, or another checksum
         raise OSError(f"the weights of InceptionV3 are not available: {error}") from error
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")

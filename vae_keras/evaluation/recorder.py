@@ -48,7 +48,8 @@ class EpochRecorder(keras.callbacks.Callback):
         self._start = None
 
     def on_train_begin(self, logs=None):
-        self._record()
+        if not self.z_means:  # else the training goes on
+            self._record()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()

@@ -1,19 +1,21 @@
 """`python -m vae_keras.study`: execute the runs of a sweep, write the report, list the sweeps."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import papermill
 
-from vae_keras.data.catalogue import DATASETS, is_own
+from vae_keras.data import load
+from vae_keras.data.catalogue import is_own
 from vae_keras.study import execute, runs, sweeps
 from vae_keras.study.parameters import PARAMETERS
 
+CONNECT_SECONDS = 10  # to a scheduler
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "used_units"]
 
 
@@ -54,6 +56,8 @@ def _parser():
     add("--data", default="auto", choices=choices, help=help)
     add("--dataset", help="one data set for all runs, or folder:/path/to/images of your own")
     add("--jobs", type=int, help="runs at a time (default: what the machine offers)")
+    help = "execute the runs on the workers of a Dask scheduler, such as tcp://host:8786"
+    add("--cluster", metavar="ADDRESS", help=help)
     add("--force", action="store_true", help="execute finished runs again")
     add("--retry-failed", action="store_true", help="try failed runs again")
     add("--time-limit", type=float, metavar="HOURS", help="stop a run that takes longer")
@@ -65,9 +69,8 @@ def _parser():
 
 
 def _sweep(options):
-    jobs = execute.default_jobs() if options.jobs is None else options.jobs
-    if jobs < 1:
-        raise ValueError(f"`--jobs` must be at least 1. Received: {jobs}")
+    if options.jobs is not None and options.jobs < 1:
+        raise ValueError(f"`--jobs` must be at least 1. Received: {options.jobs}")
     time_limit = None if options.time_limit is None else options.time_limit * 3600
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"`--time-limit` must be above 0 hours. Received: {options.time_limit}")
@@ -81,19 +84,37 @@ def _sweep(options):
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
     failures = {} if options.force or options.retry_failed else _failed_before(todo)
     todo = [run for run in todo if runs.run_name(run) not in failures]
-    _announce(options, declared, todo, failures, jobs)
     interrupted, busy = True, []
     try:
-        if todo:
-            failed, busy = execute.execute_all(
-                sweeps.NOTEBOOK, todo, jobs, options.force, time_limit
-            )
-            failures |= failed
+        with _executor(options) as (executor, jobs):
+            _announce(options, declared, todo, failures, jobs)
+            if todo:
+                failed, busy = execute.execute_all(
+                    sweeps.NOTEBOOK, todo, executor, options.force, time_limit
+                )
+                failures |= failed
         interrupted = False
     finally:
         _summarise(options, declared, failures, busy, interrupted)
     _report(options)
     return 1 if failures else 0
+
+
+@contextlib.contextmanager
+def _executor(options):
+    """Gives what executes the runs, and how many it executes at a time."""
+    if options.cluster is None:
+        jobs = options.jobs or execute.default_jobs()
+        with execute.local_executor(jobs) as executor:
+            yield executor, jobs
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        cure = "`pip install -e .[cluster]` installs what `--cluster` needs"
+        raise ValueError(f"{cure}: {error}") from error
+    with Client(options.cluster, timeout=CONNECT_SECONDS) as client:
+        yield client.get_executor(pure=False), sum(client.nthreads().values())
 
 
 def _check_notebook(notebook):
@@ -124,9 +145,12 @@ def _choose_runs(options):
     embedded = options.data == "embedded" and dataset is None
     declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
-    missing = sorted({run["dataset"] for run in todo if not _is_here(run["dataset"])})
+    named = sorted({run["dataset"] for run in todo})
+    missing = [name for name in named if is_own(name) or load.locate(name)[1] == load.CACHE]
     error = _fetch(missing) if missing else None
     if error is None:
+        for name in {run["dataset"] for run in todo if run["conditional"]}:
+            load.class_names(name, required=True)
         return declared
     if options.data == "real" or dataset is not None:
         raise FileNotFoundError(error)
@@ -136,14 +160,6 @@ def _choose_runs(options):
         flush=True,
     )
     return sweeps.declared_runs(options.sweep, options.budget, substitute=True)
-
-
-def _is_here(dataset):
-    """Tells whether a data set is embedded, or a file in `$VAE_KERAS_DATA`."""
-    if dataset in DATASETS and DATASETS[dataset]["substitute"] is None:
-        return True
-    folder = os.environ.get("VAE_KERAS_DATA")
-    return bool(folder) and (Path(folder).expanduser() / f"{dataset}.npz").exists()
 
 
 def _fetch(names):
@@ -176,7 +192,11 @@ def _announce(options, declared, todo, failures, jobs):
 
 
 def _summarise(options, declared, failures, busy, interrupted):
-    table = runs.select(runs.write_results(), declared)
+    try:
+        table = runs.select(runs.write_results(), declared)
+    except OSError as error:  # the disk is full, for example: say what happened all the same
+        print(f"error: {runs.RESULTS} stays as it was: {error}", file=sys.stderr)
+        table = runs.select(runs.load_results(), declared)
     if len(table) and not interrupted:
         shown = [name for name in PARAMETERS if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]

@@ -3,9 +3,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from vae_keras.study import command, runs, sweeps
+
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
@@ -117,6 +120,20 @@ def test_the_embedded_images_stand_in_for_what_is_needed_and_not_here(monkeypatc
     for run in sweeps.declared_runs("quick"):
         runs.finish_run(runs.start_run(**run), {"elbo": -1.0})
     assert chosen("quick") == {"fashion_mnist", "cifar10"}
+
+
+def test_a_data_folder_that_is_not_there_is_an_error(tiny, monkeypatch, tmp_path, models, capsys):
+    monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path / "typo"))
+    assert command.main(["sweep", "tiny"]) == 2
+    assert "VAE_KERAS_DATA must be an existing folder" in capsys.readouterr().err
+    assert not models.exists()
+
+
+def test_conditional_runs_on_images_without_classes_are_refused(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sweeps, "SWEEPS", {"tiny": [{"dataset": ["mnist"], "conditional": [True]}]})
+    np.savez(tmp_path / "own.npz", images=np.zeros((90, 8, 8), "uint8"))
+    assert command.main(["sweep", "tiny", "--dataset", str(tmp_path / "own.npz")]) == 2
+    assert "a conditional model needs images with classes" in capsys.readouterr().err
 
 
 def test_images_that_are_not_there_are_one_line(tmp_path):

@@ -1,13 +1,17 @@
-"""The runs of a sweep, several at a time, each a notebook in processes of its own."""
+"""The runs of a sweep on an executor, each a notebook in processes of its own."""
 
+import contextlib
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +21,11 @@ from vae_keras.study.execute_one import BUSY, FAILED, FINISHED
 
 MEMORY_PER_JOB = 3e9  # bytes
 START_SECONDS = 15  # what a run takes besides training and evaluation
+TIMED_OUT = 124  # exit status of a run that was stopped, as in `timeout`
+POLL_SECONDS = 0.5  # between looks at a run
+STOP_SECONDS = 5  # that runs have to stop
+MAX_LINES = 16  # of the display
+_thread = threading.local()
 ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction")
 
 
@@ -84,15 +93,31 @@ def estimate(todo, records):
     return sum(seconds), len(seconds)
 
 
-def execute_all(notebook, todo, jobs, force=False, time_limit=None):
-    """Executes a notebook for runs, several at a time, and shows the progress.
+def local_executor(jobs):
+    """Makes an executor for this machine, on which each job has its share.
 
-    All processes have ended when it returns or raises.
+    Args:
+        jobs: number of runs at a time.
+
+    Returns:
+        `concurrent.futures.ThreadPoolExecutor`: each thread waits for the process of one run.
+    """
+    free = queue.SimpleQueue()
+    for share in shares(jobs):
+        free.put(share)
+    return ThreadPoolExecutor(jobs, initializer=lambda: setattr(_thread, "share", free.get()))
+
+
+def execute_all(notebook, todo, executor, force=False, time_limit=None):
+    """Executes a notebook for runs on an executor, and shows the progress.
+
+    All runs have stopped when it returns or raises.
 
     Args:
         notebook: path of the notebook.
         todo: list of dicts of parameters.
-        jobs: number of runs at a time.
+        executor: any `concurrent.futures.Executor`. Its workers see the same checkout and the same
+            `runs.models_folder()`.
         force: whether finished runs are executed again.
         time_limit: seconds after which a run is stopped, or `None`.
 
@@ -100,125 +125,147 @@ def execute_all(notebook, todo, jobs, force=False, time_limit=None):
         Pair of a dict from the name of each run that failed to the reason, and of the list of the
         names of runs that another sweep executes.
     """
-    free, waiting, active = shares(jobs), list(todo), []
-    failures, busy = {}, []
-    progress = _Progress(todo, jobs)
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            while waiting or active:
-                while waiting and free:
-                    active.append(_Job(notebook, waiting.pop(0), free.pop(0), scratch, force))
-                time.sleep(0.2)
-                for job in [job for job in active if job.has_ended(time_limit)]:
-                    active.remove(job)
-                    free.append(job.share)
-                    if job.status == BUSY:
-                        busy.append(job.name)
-                    elif job.status != FINISHED:
-                        failures[job.name] = job.reason()
-                    progress.end(job, failures.get(job.name), active)
-                progress.show(active)
-        finally:
-            for job in active:
-                job.stop()
-            progress.close()
+    failures, busy, waiting, done = {}, [], {}, queue.SimpleQueue()
+    folder = runs.models_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, token = tempfile.mkstemp(dir=folder, prefix=".sweep_")
+    os.close(handle)
+    progress = _Progress(todo)
+    try:
+        how = (str(notebook), str(folder), token, force, time_limit)
+        for run in todo:
+            future = executor.submit(execute_run, run, *how)
+            waiting[future] = run
+            future.add_done_callback(done.put)
+        while waiting:
+            with contextlib.suppress(queue.Empty):
+                future = done.get(timeout=1)
+                run = waiting.pop(future)
+                status, reason, seconds = _outcome(future, run)
+                if status == BUSY:
+                    busy.append(runs.run_name(run))
+                elif reason:
+                    failures[runs.run_name(run)] = reason
+                progress.end(run, status, reason, seconds, waiting.values())
+            progress.show(waiting.values())
+    finally:
+        os.unlink(token)  # runs that have begun see it and stop
+        for future in waiting:
+            future.cancel()
+        wait(waiting, timeout=STOP_SECONDS)
+        progress.close()
     return failures, busy
 
 
-class _Job:
-    """The process of one run."""
+def execute_run(parameters, notebook, folder, token, force, time_limit):
+    """Executes a notebook for one run, in processes of its own, and waits for their end.
 
-    def __init__(self, notebook, parameters, share, scratch, force):
-        self.parameters, self.share = parameters, share
-        self.name = runs.run_name(parameters)
-        self.messages = Path(scratch) / f"{self.name}.txt"
-        self.started, self.status, self.timed_out = time.time(), None, None
-        command = [sys.executable, "-m", "vae_keras.study.execute_one", str(notebook)]
-        environment = {**os.environ, **share, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        with open(self.messages, "w", encoding="utf-8") as messages:
-            self.process = subprocess.Popen(
+    Args:
+        parameters: dict of every one of `PARAMETERS`.
+        notebook: path of the notebook.
+        folder: the folder of run folders.
+        token: path of a file; the run is stopped once it is gone.
+        force: whether a finished run is executed again.
+        time_limit: seconds after which the run is stopped, or `None`.
+
+    Returns:
+        Triple of the exit status of `execute_one` or `TIMED_OUT`, what it printed, and the seconds
+        that it took.
+    """
+    start, late = time.monotonic(), False
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        reason, messages = (Path(scratch) / name for name in ("reason.txt", "messages.txt"))
+        command = [sys.executable, "-m", "vae_keras.study.execute_one", notebook]
+        environment = {
+            **os.environ,
+            **getattr(_thread, "share", {}),
+            "VAE_KERAS_MODELS": folder,
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "TMPDIR": scratch,  # for what killed kernels leave behind
+            "JUPYTER_RUNTIME_DIR": scratch,
+        }
+        with (
+            open(reason, "wb") as output,
+            open(messages, "wb") as errors,
+            subprocess.Popen(
                 [*command, json.dumps(parameters), json.dumps(force)],
-                env={**environment, "TMPDIR": scratch},  # for what killed kernels leave behind
+                env=environment,
                 stdin=subprocess.PIPE,  # its end tells the process that this one is gone
-                stdout=messages,
-                stderr=messages,
-                start_new_session=True,  # Ctrl-C is for the sweep, which then stops its jobs
-            )
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is for the sweep, which then stops its runs
+            ) as process,
+        ):
+            while process.poll() is None:
+                late = bool(time_limit) and time.monotonic() > start + time_limit
+                if late or not os.path.exists(token):
+                    process.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
+        texts = [path.read_text("utf-8", "replace").strip() for path in (reason, messages)]
+    text = texts[0] or texts[1][-2000:]
+    return TIMED_OUT if late else process.returncode, text, time.monotonic() - start
 
-    def progress(self):
-        """Returns the number of epochs of this run so far, and the logs of the last of them."""
-        folder = runs.models_folder() / self.name
-        try:
-            earlier = (folder / "history.csv").stat().st_mtime < self.started
-        except OSError:
-            return 0, {}
-        return (0, {}) if earlier else runs.last_epoch(folder)
 
-    def has_ended(self, time_limit):
-        if time_limit and time.time() > self.started + time_limit and self.process.poll() is None:
-            self.stop()
-            self.timed_out = f"stopped after the time limit of {duration(time_limit)}"
-        self.status = self.process.poll()
-        if self.status is not None:
-            self.process.stdin.close()
-        return self.status is not None
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-    def reason(self):
-        """Returns why the run failed."""
-        if self.status == FAILED and (failure := runs.read_failure(self.parameters)):
-            return failure["reason"]
-        reason = self.timed_out
-        if not reason and self.status < 0:
-            reason = f"killed by {signal.Signals(-self.status).name}"
-        if not reason:
-            messages = self.messages.read_text(encoding="utf-8", errors="replace").strip()
-            reason = messages[-2000:] or f"ended with the exit status {self.status}"
-        runs.fail_run(self.parameters, reason, again=not self.timed_out)
-        return reason
+def _outcome(future, parameters):
+    """Returns what `execute_run` returned, with the reason of a failure, or `None`."""
+    try:
+        status, reason, seconds = future.result()
+    except Exception as error:  # of the executor, whose worker died again and again, for example
+        status, seconds = None, 0.0
+        reason = f"the executor lost it: {type(error).__name__}: {error}"
+    if status in (FINISHED, BUSY):
+        return status, None, seconds
+    if status == FAILED:  # and `failed.json` is written
+        return status, reason, seconds
+    if status == TIMED_OUT:
+        reason = f"stopped after the time limit of {duration(seconds)}"
+    elif status is not None and status < 0:
+        reason = f"killed by {signal.Signals(-status).name}"
+    reason = reason or f"ended with the exit status {status}"
+    runs.fail_run(parameters, reason, again=status != TIMED_OUT)
+    return status, reason, seconds
 
 
 class _Progress:
     """In a terminal a bar over all epochs and a line for each job; in a log a line for each run."""
 
-    def __init__(self, todo, jobs):
+    def __init__(self, todo):
         self.num_runs, self.num_ended, self.epochs_ended = len(todo), 0, 0
         self.total = sum(run["epochs"] + 1 for run in todo)  # an evaluation counts as an epoch
-        self.started = self.shown = time.monotonic()
-        options = {"disable": not sys.stderr.isatty(), "dynamic_ncols": True, "leave": False}
-        self.bar = tqdm(total=self.total, bar_format="{desc} |{bar}|", **options)
-        self.lines = [
-            tqdm(position=place + 1, bar_format="{desc}", **options)
-            for place in range(min(jobs, len(todo)))
-        ]
+        self.started, self.shown, self.lines = time.time(), time.monotonic(), []
+        self.options = {"disable": not sys.stderr.isatty(), "dynamic_ncols": True, "leave": False}
+        self.bar = tqdm(total=self.total, bar_format="{desc} |{bar}|", **self.options)
 
-    def end(self, job, failure, active):
+    def end(self, parameters, status, failure, seconds, waiting):
         self.num_ended += 1
-        self.epochs_ended += job.parameters["epochs"] + 1
-        text = f"[{self.num_ended}/{self.num_runs}] {sweeps.title(job.parameters)}"
+        self.epochs_ended += parameters["epochs"] + 1
+        text = f"[{self.num_ended}/{self.num_runs}] {sweeps.title(parameters)}"
         if failure:
             text = f"FAILED {text}\n{failure}"
-        elif job.status == BUSY:
+        elif status == BUSY:
             text += ": another sweep executes it"
         else:
-            text += f": {duration(time.time() - job.started)}{self.left(active)}"
+            text += f": {duration(seconds)}{self.left(self.active(waiting))}"
         self.bar.write(text, file=sys.stdout)
         sys.stdout.flush()
 
-    def show(self, active):
+    def show(self, waiting):
         """Draws bar and lines anew, at most once a second."""
         if self.bar.disable or time.monotonic() < self.shown + 1:
             return
+        active = self.active(waiting)
         left = self.left(active)
-        self.shown, self.bar.n = time.monotonic(), self.epochs(active)
+        self.shown = time.monotonic()
+        self.bar.n = self.epochs_ended + sum(epochs for _, epochs, _ in active)
         self.bar.set_description_str(f"{self.num_ended}/{self.num_runs} runs{left}")
+        while len(self.lines) < min(len(active), MAX_LINES):
+            place = len(self.lines) + 1
+            self.lines.append(tqdm(position=place, bar_format="{desc}", **self.options))
         for place, line in enumerate(self.lines):
             text = ""
             if place < len(active):
-                parameters, (epochs, logs) = active[place].parameters, active[place].progress()
+                parameters, epochs, logs = active[place]
                 text = f"{epochs}/{parameters['epochs']} epochs"
                 text += f", loss {logs['loss']:.1f}" if "loss" in logs else ""
                 speed = logs.get("images_per_second")
@@ -226,19 +273,37 @@ class _Progress:
                 text += f": {sweeps.title(parameters)}"
             line.set_description_str(text)
 
-    def epochs(self, active):
-        return self.epochs_ended + sum(job.progress()[0] for job in active)
+    def active(self, waiting):
+        """Lists the runs that have begun: their parameters, number of epochs and last logs."""
+        found, missed = [], 0
+        for parameters in waiting:  # in the order in which they begin, more or less
+            folder = runs.models_folder() / runs.run_name(parameters)
+            if _is_newer(folder / "params.json", self.started):
+                has_logs = _is_newer(folder / "history.csv", self.started)
+                found.append((parameters, *(runs.last_epoch(folder) if has_logs else (0, {}))))
+            else:
+                missed += 1
+            if missed > MAX_LINES:
+                break
+        return found
 
     def left(self, active):
-        epochs = self.epochs(active)
+        epochs = self.epochs_ended + sum(epochs for _, epochs, _ in active)
         if not 0 < epochs < self.total:
             return ""
-        seconds = (time.monotonic() - self.started) / epochs * (self.total - epochs)
+        seconds = (time.time() - self.started) / epochs * (self.total - epochs)
         return f", {duration(seconds)} left"
 
     def close(self):
         for line in [*self.lines, self.bar]:
             line.close()
+
+
+def _is_newer(path, seconds):
+    try:
+        return path.stat().st_mtime > seconds
+    except OSError:
+        return False
 
 
 def duration(seconds):

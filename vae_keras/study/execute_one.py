@@ -1,7 +1,8 @@
 """One run: notebook 02 executed by papermill, under the run's lock.
 
 `execute` starts `python -m vae_keras.study.execute_one NOTEBOOK PARAMETERS FORCE`, the last two as
-JSON, for each run. It ends when its standard input ends, so it does not outlive the sweep.
+JSON, for each run. It prints the reason of a failure, and ends when its standard input ends, so it
+does not outlive the sweep.
 """
 
 import json
@@ -23,6 +24,8 @@ FINISHED, FAILED, BUSY = 0, 3, 4
 # run anything, and is started again.
 KERNEL_STARTS = 3
 KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
+# A run whose launcher was killed, and which is taken up elsewhere at once, may still be ending.
+LOCK_SECONDS = 2
 # Errors of the machine and not of the run: the next sweep tries again.
 PASSING = ("OSError", "MemoryError", "ResourceExhaustedError")
 
@@ -44,23 +47,23 @@ def execute_one(notebook, parameters, force=False):
         force: whether a finished run is executed again.
 
     Returns:
-        `FINISHED`, `FAILED` or `BUSY`.
+        Pair of `FINISHED`, `FAILED` or `BUSY`, and of the reason of a failure or `None`.
     """
     folder = runs.models_folder() / runs.run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
             if not force and runs.is_finished(parameters):
-                return FINISHED
+                return FINISHED, None
             failure = _execute(notebook, folder / os.path.basename(notebook), parameters)
             if failure is None and not runs.is_finished(parameters):
                 failure = "the notebook ended, but did not finish the run", False
             if failure is None:
-                return FINISHED
+                return FINISHED, None
             runs.fail_run(parameters, *failure)
-            return FAILED
+            return FAILED, failure[0]
     except Timeout:
-        return BUSY
+        return BUSY, None
 
 
 def _execute(notebook, output, parameters):
@@ -96,4 +99,9 @@ def _end_with_standard_input():
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    sys.exit(execute_one(sys.argv[1], *map(json.loads, sys.argv[2:])))
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what kernels print goes with the messages
+    status, reason = execute_one(sys.argv[1], *map(json.loads, sys.argv[2:]))
+    print(reason or "", file=output)
+    output.close()
+    sys.exit(status)

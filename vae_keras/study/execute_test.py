@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -15,7 +14,10 @@ SLEEP = "Path(str(run) + '.pid').write_text(str(os.getpid())); time.sleep(60)"
 SWEEP = """
 import json, sys
 from vae_keras.study import execute
-execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), 2)
+
+pytestmark = pytest.mark.faults
+with execute.local_executor(2) as executor:
+    execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), executor)
 """
 # What a run does, what is said about it, and whether the next sweep tries it again.
 ENDS = [
@@ -23,13 +25,15 @@ ENDS = [
     ("1 / 0", r"ZeroDivisionError: division by zero\nin cell \[4\] of .*\nexec\(", False),
     ("os.kill(os.getpid(), signal.SIGKILL)", "the kernel died", True),
     ("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)", "killed by SIGKILL", True),
+    ("bytearray(2**60)", r"MemoryError", True),
     ("raise OSError(28, 'No space left')", r"OSError: .* No space left", True),
     ("runs.finish_run = lambda *_: None", "the notebook ended, but did not finish", False),
 ]
 
 
 def execute_all(notebook, *todo, jobs=2, **options):
-    return execute.execute_all(notebook, list(todo), jobs, **options)
+    with execute.local_executor(jobs) as executor:
+        return execute.execute_all(notebook, list(todo), executor, **options)
 
 
 def wait_until(condition, seconds):
@@ -94,25 +98,21 @@ def test_a_kernel_that_does_not_start_is_started_again(notebook, valid, monkeypa
         lambda self, extra_arguments=None: commands.pop(0) or start(self, extra_arguments),
     )
     path = notebook()
-    assert execute_one.execute_one(path, valid) == execute_one.FINISHED
-    assert execute_one.execute_one(path, valid, force=True) == execute_one.FAILED
-    assert "the kernel did not start" in runs.read_failure(valid)["reason"]
+    assert execute_one.execute_one(path, valid) == (execute_one.FINISHED, None)
+    status, reason = execute_one.execute_one(path, valid, force=True)
+    assert status == execute_one.FAILED and "the kernel did not start" in reason
+    assert runs.read_failure(valid)["reason"] == reason
 
 
 def test_two_sweeps_at_once_execute_every_run_once(notebook, valid, tmp_path):
     log = tmp_path / "log"
     path = notebook(f"open({str(log)!r}, 'a').write(f'{{seed}}\\n'); time.sleep(1)")
     todo = [{**valid, "seed": seed} for seed in range(3)]
-    results = []
-    sweeps = [
-        threading.Thread(target=lambda: results.append(execute_all(path, *todo))) for _ in range(2)
-    ]
-    for sweep in sweeps:
-        sweep.start()
-    for sweep in sweeps:
-        sweep.join()
+    command = [sys.executable, "-c", SWEEP, str(path), json.dumps(todo)]
+    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    shown = "".join(sweep.communicate(timeout=120)[0] for sweep in sweeps)
     assert sorted(log.read_text().split()) == ["0", "1", "2"]
-    assert all(failures == {} for failures, _ in results)
+    assert "FAILED" not in shown
     assert all(runs.is_finished(run) for run in todo)
 
 

@@ -1,7 +1,51 @@
+import json
+
+import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from vae_keras.data.catalogue import DATASETS
+from vae_keras.networks import build_networks
+from vae_keras.recipe import build_optimizer
+from vae_keras.study import runs
+from vae_keras.study.conftest import VALID
 from vae_keras.study.parameters import CHOICES, PARAMETERS, check_parameters
+from vae_keras.vae import VAE
+
+pytestmark = pytest.mark.faults
+
+OURS = ("residual", "plain", "mlp")
+quick = settings(
+    deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@st.composite
+def parameter_sets(draw):
+    """Valid sets of parameters, in ranges in which single precision computes."""
+    epochs, kl_cycles = draw(st.integers(1, 100)), draw(st.integers(1, 4))
+    warmup_epochs = draw(st.floats(0, epochs / kl_cycles))
+    return {
+        "dataset": draw(st.sampled_from([*DATASETS, "folder:/ä b", "/a/b.npz"])),
+        "image_size": 4 * draw(st.integers(1, 64)),
+        "latent_dim": draw(st.integers(1, 300)),
+        "beta": draw(st.floats(0, 1e6)),
+        "likelihood": draw(st.sampled_from(CHOICES["likelihood"])),
+        "architecture": draw(st.sampled_from(OURS)),
+        "conditional": draw(st.booleans()),
+        "warmup_epochs": warmup_epochs if warmup_epochs * kl_cycles <= epochs else 0.0,
+        "kl_cycles": kl_cycles if 0 < warmup_epochs * kl_cycles <= epochs else 1,
+        "free_bits": draw(st.floats(0, 100)),
+        "epochs": epochs,
+        "batch_size": draw(st.integers(1, 1024)),
+        "learning_rate": draw(st.floats(1e-6, 1e-2)),
+        "learning_rate_schedule": draw(st.sampled_from(CHOICES["learning_rate_schedule"])),
+        "train_fraction": draw(st.floats(1e-6, 1)),
+        "evaluation_fraction": draw(st.floats(1e-6, 1)),
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
 
 
 def test_valid_parameters_pass_in_the_order_of_the_notebook(valid):
@@ -68,3 +112,55 @@ def test_cycles_must_fit_and_need_a_warmup(valid):
         check_parameters(**{**valid, "warmup_epochs": 2, "kl_cycles": 3, "epochs": 5})
     with pytest.raises(ValueError, match="`kl_cycles` must be 1 without a warm-up"):
         check_parameters(**{**valid, "kl_cycles": 2})
+
+
+@quick
+@given(parameter_sets(), parameter_sets())
+def test_every_set_has_a_name_of_its_own_and_its_folder_gives_it_back(one, other):
+    assume(one != other)
+    assert runs.run_name(one) != runs.run_name(other)
+    assert runs.run_name(json.loads(json.dumps(one))) == runs.run_name(one)
+    folder = runs.start_run(**one)
+    assert folder.parent == runs.models_folder() and folder.name == runs.run_name(one)
+    runs.finish_run(folder, {"elbo": -1.0})
+    assert runs.read_record(folder) == {"run": folder.name, **one, "elbo": -1.0}
+
+
+@quick
+@given(
+    st.sampled_from(PARAMETERS),
+    st.one_of(
+        st.none(),
+        st.text().filter(lambda text: not text.endswith(".npz")),
+        st.sampled_from(["../mnist", "residual/../x", float("nan"), float("inf"), -1, -0.5, 1j]),
+        st.lists(st.integers()),
+        st.floats(max_value=-1e-9),
+    ),
+)
+def test_what_cannot_be_used_is_refused_and_leaves_nothing_behind(models, name, value):
+    assume(value not in CHOICES.get(name, ()) and value not in [*DATASETS])
+    assume(not str(value).startswith("folder:"))
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        runs.start_run(**{**VALID, name: value})
+    assert not models.exists()
+
+
+@settings(quick, max_examples=15)
+@given(parameter_sets(), st.sampled_from([(8, 8, 1), (12, 8, 3)]), st.integers(0, 2**32 - 1))
+def test_every_set_has_a_finite_loss(values, image_shape, seed):
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (6, *image_shape), "uint8") * random.integers(
+        0, 2, dtype="uint8"
+    )
+    labels = random.integers(0, 3, 6) if values["conditional"] else None
+    networks = build_networks(
+        values["architecture"], image_shape, values["latent_dim"], 3 * values["conditional"]
+    )
+    vae = VAE(*networks, **{name: values[name] for name in ("likelihood", "beta", "free_bits")})
+    vae.adapt(images)
+    recipe = values["learning_rate"], values["learning_rate_schedule"], values["epochs"]
+    vae.compile(optimizer=build_optimizer(*recipe), run_eagerly=True)
+    for _ in range(2):
+        logs = vae.train_on_batch(images, labels, return_dict=True)
+        assert all(np.isfinite(value) for value in logs.values()), logs
+    keras.backend.clear_session()

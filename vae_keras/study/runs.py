@@ -7,6 +7,7 @@ finished once both are whole. `failed.json` says why a run failed.
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from vae_keras.figures.names import label as display_name
 from vae_keras.study.parameters import PARAMETERS, RANGES, check_parameters
 
 RESULTS = "results.csv"
+BACKUP = "backup.npz"  # see `study.backup`
 logger = logging.getLogger(__name__)
 
 
@@ -30,8 +32,16 @@ def models_folder():
 
     That is `$VAE_KERAS_MODELS`, or else `models/` of the checkout, or of the current folder where
     there is no checkout.
+
+    Raises:
+        ValueError: if it is a URL.
     """
-    return Path(os.path.abspath(os.environ.get("VAE_KERAS_MODELS") or _default_folder()))
+    folder = os.environ.get("VAE_KERAS_MODELS") or str(_default_folder())
+    if "://" in folder:
+        raise ValueError(
+            f"VAE_KERAS_MODELS must be a local or mounted folder. Received: {folder!r}. Mount it."
+        )
+    return Path(os.path.abspath(folder))
 
 
 def images_folder():
@@ -63,7 +73,8 @@ def run_name(parameters):
 def start_run(**parameters):
     """Makes the folder of a run and writes its `params.json`.
 
-    An existing folder of the same parameters is used again and no longer counts as finished.
+    An existing folder of the same parameters is used again and no longer counts as finished. If it
+    was, the run starts anew; otherwise it may go on from its backup.
 
     Args:
         **parameters: every one of `PARAMETERS`.
@@ -78,14 +89,15 @@ def start_run(**parameters):
     parameters = check_parameters(**parameters)
     folder = models_folder() / run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "failed.json"):
+    finished = (folder / "metrics.json").exists()
+    for name in ([BACKUP] if finished else []) + ["metrics.json", "failed.json"]:
         (folder / name).unlink(missing_ok=True)
     _write_json(folder / "params.json", parameters)
     return folder
 
 
 def finish_run(folder, metrics):
-    """Writes `metrics.json`, which makes the run count as finished.
+    """Writes `metrics.json`, which makes the run count as finished, and removes its backup.
 
     Args:
         folder: what `start_run` returned.
@@ -97,6 +109,7 @@ def finish_run(folder, metrics):
     metrics = {name: getattr(value, "item", lambda v=value: v)() for name, value in metrics.items()}
     _check_metrics(metrics)
     _write_json(Path(folder) / "metrics.json", metrics)
+    (Path(folder) / BACKUP).unlink(missing_ok=True)
 
 
 def fail_run(parameters, reason, again=False):
@@ -240,8 +253,13 @@ def read_arrays(run, file="arrays.npz"):
     Args:
         run: name of the run.
         file: `arrays.npz` or `pictures.npz`, see notebook 02.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
     """
-    with np.load(_run_folder(run) / file) as arrays:
+    path = _run_folder(run) / file
+    with open(path, "rb") as opened, _named(path), np.load(opened) as arrays:
         return dict(arrays)
 
 
@@ -250,8 +268,17 @@ def read_history(run):
 
     Args:
         run: name of the run.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
     """
-    return pd.read_csv(_run_folder(run) / "history.csv")
+    path = _run_folder(run) / "history.csv"
+    content = path.read_bytes()
+    with _named(path):
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
+        return pd.read_csv(io.BytesIO(content))
 
 
 def read_pictures(rows, label, name):
@@ -320,6 +347,17 @@ def atomic(path):
 def _default_folder():
     checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "models"
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Names the damaged file in whatever error its reader raises, and the cure."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. Delete its folder: the next sweep trains the run again"
+        ) from error
 
 
 def _run_folder(run):

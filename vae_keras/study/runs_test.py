@@ -7,6 +7,8 @@ import pytest
 from vae_keras.study import runs
 from vae_keras.study.parameters import PARAMETERS
 
+pytestmark = pytest.mark.faults
+
 
 def finish(parameters, **metrics):
     folder = runs.start_run(**parameters)
@@ -46,6 +48,17 @@ def test_the_life_of_a_run(valid, models):
     assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "params.json"]
     runs.start_run(**valid)
     assert not runs.is_finished(valid)
+
+
+def test_a_backup_lasts_until_the_run_is_finished(valid):
+    backup = runs.start_run(**valid) / runs.BACKUP
+    backup.touch()
+    assert runs.start_run(**valid) == backup.parent and backup.exists()
+    runs.finish_run(backup.parent, {"elbo": -1.0})
+    assert not backup.exists()
+    backup.touch()  # killed before it was removed
+    runs.start_run(**valid)
+    assert not backup.exists()
 
 
 def test_a_failure_is_remembered_until_the_run_starts_again(valid):
@@ -123,6 +136,51 @@ def test_a_damaged_table_is_written_again(keep, valid, models, caplog):
         assert (models / runs.RESULTS).read_bytes() == content
 
 
+def test_thousands_of_damaged_records_stop_nothing(valid, models, damage):
+    folder = finish(valid)
+    (folder / "history.csv").write_text("epoch,loss\r\n0,300.0\r\n1,250.5\r\n")
+    np.savez(folder / "arrays.npz", labels=np.arange(9, dtype="uint8"))
+    runs.fail_run(valid, "no memory")
+
+    def read(file):
+        if file == "failed.json":
+            return runs.read_failure(valid)
+        if file == "arrays.npz":
+            return runs.read_arrays(folder.name)
+        if file == "history.csv":
+            assert runs.last_epoch(folder)[0] >= 0
+            return runs.read_history(folder.name)
+        return runs.read_record(folder)
+
+    for file, number in {
+        "params.json": 2000, "metrics.json": 2000, "failed.json": 500, "history.csv": 500,
+        "arrays.npz": 1000,
+    }.items():  # fmt: skip
+        content, refused = (folder / file).read_bytes(), 0
+        for damaged in damage(content, number):
+            (folder / file).write_bytes(damaged)
+            try:
+                found = read(file)
+            except ValueError as error:
+                assert f"{folder / file} is damaged" in str(error)
+                refused += 1
+                continue
+            if file == "params.json":  # never another run's
+                assert {name: found[name] for name in PARAMETERS} == valid
+            if file == "arrays.npz":
+                assert found == {} or np.array_equal(found["labels"], np.arange(9))
+        assert refused > number / 4 or file == "failed.json"
+        (folder / file).write_bytes(content)
+    assert read("params.json")["elbo"] == -240.123456789
+
+
+def test_a_cut_history_is_named(valid):
+    folder = finish(valid)
+    (folder / "history.csv").write_text("epoch,loss\n0,300.0\n1,25")
+    with pytest.raises(ValueError, match=r"history.csv is damaged: .*cut off.*trains the run aga"):
+        runs.read_history(folder.name)
+
+
 def test_select_takes_finished_runs_in_the_declared_order(valid):
     declared = [{**valid, "seed": seed} for seed in (3, 1, 2)]
     for parameters in (*declared[:2], {**valid, "seed": 9}):
@@ -138,6 +196,12 @@ def test_a_diverged_run_stays_unfinished(value, valid):
     with pytest.raises(ValueError, match="dict of measures"):
         runs.finish_run(folder, {})
     assert not runs.is_finished(valid)
+
+
+def test_a_models_folder_elsewhere_must_be_mounted(monkeypatch):
+    monkeypatch.setenv("VAE_KERAS_MODELS", "s3://bucket/models")
+    with pytest.raises(ValueError, match="local or mounted folder. Received: 's3://bucket/models'"):
+        runs.models_folder()
 
 
 def test_bad_parameters_leave_nothing_behind(valid, models):
