@@ -5,6 +5,7 @@ KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
 # substitute: the data set that stands in without a network; None if none is needed.
+# source: whose images these are, and on what terms.
 # urls: where the official files are; cached: what they are called in Keras's cache.
 DATASETS = {
     "fashion_mnist": {
@@ -14,6 +15,7 @@ DATASETS = {
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
         "substitute": "digits",
+        "source": "Fashion-MNIST: Xiao, Rasul and Vollgraf, 2017; MIT licence",
         "urls": (KERAS_URL + "*-ubyte.gz",),
         "cached": "fashion-mnist",
     },
@@ -24,6 +26,7 @@ DATASETS = {
             *("dog", "frog", "horse", "ship", "truck"),
         ),
         "substitute": "photos",
+        "source": "CIFAR-10: Krizhevsky, 2009; its authors state no licence",
         "urls": ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
         "cached": "cifar-10-batches-py-target*",
     },
@@ -31,6 +34,7 @@ DATASETS = {
         "image_shape": (28, 28, 1),
         "classes": DIGITS,
         "substitute": "digits",
+        "source": "MNIST: LeCun, Cortes and Burges, 1998; CC BY-SA 3.0",
         "urls": (KERAS_URL + "mnist.npz",),
         "cached": "mnist.npz",
     },
@@ -38,12 +42,23 @@ DATASETS = {
         "image_shape": (32, 32, 3),
         "classes": DIGITS,
         "substitute": "photos",
+        "source": "SVHN: Netzer et al., 2011; for non-commercial use",
         "urls": (SVHN_URL + "train_32x32.mat", SVHN_URL + "test_32x32.mat"),
         "md5": ("e26dedcc434d2e4c54c9b2d4a06d8373", "eb5a983be6a315427106f1b164d9cef3"),
         "cached": "svhn",
     },
-    "digits": {"image_shape": (8, 8, 1), "classes": DIGITS, "substitute": None},
-    "photos": {"image_shape": (32, 32, 3), "classes": ("china", "flower"), "substitute": None},
+    "digits": {
+        "image_shape": (8, 8, 1),
+        "classes": DIGITS,
+        "substitute": None,
+        "source": "The digits of scikit-learn: Alpaydin and Kaynak, 1998; CC BY 4.0",
+    },
+    "photos": {
+        "image_shape": (32, 32, 3),
+        "classes": ("china", "flower"),
+        "substitute": None,
+        "source": "Parts of the two photographs of scikit-learn; CC BY",
+    },
 }
 
 
