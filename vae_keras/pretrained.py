@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 
 from vae_keras import published
+from vae_keras.runtime import keras
 
 # The names that Keras itself gives them: `keras.saving.load_model(folder)` reads the folder, too.
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "README.md"
@@ -85,6 +85,7 @@ def save(vae, folder, card=None):
     folder = Path(folder)
     _check_weights(vae)
     keras.saving.save_model(vae, folder, zipped=False)
+    (folder / "assets").rmdir()  # no layer of these has any
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))

@@ -16,6 +16,7 @@ from vae_keras.figures import names
 from vae_keras.runtime import keras
 from vae_keras.study import runs, sweeps, tables
 from vae_keras.study.parameters import PARAMETERS
+from vae_keras.vae import VAE
 
 MAX_BYTES = 4_000_000
 NUM_COMPARED = 2000  # test images on which the rounded model is compared with its run
@@ -114,12 +115,12 @@ def publish_run(name, parameters):
     """
     run = runs.models_folder() / runs.run_name(parameters)
     folder = published.MODELS / pretrained.FOLDER / name
-    vae = keras.saving.load_model(run / "model.keras", compile=False)
-    vae.save_pretrained(folder, card="")
-    images, labels = load_images(parameters["dataset"], "test", image_size=parameters["image_size"])
+    images, labels = load_images(parameters["dataset"], "test")
+    vae = VAE.from_pretrained(run / "model.keras")
+    vae.save_pretrained(folder)
     compared = images[:NUM_COMPARED], None if labels is None else labels[:NUM_COMPARED]
     elbos = {}
-    for kind, model in (("exact", vae), ("rounded", pretrained.load(folder))):
+    for kind, model in (("exact", vae), ("rounded", VAE.from_pretrained(folder))):
         keras.utils.set_random_seed(0)
         elbos[kind] = elbo_terms(model, *compared)["elbo"]
     text = card(name, parameters, images.shape[1:], **elbos)
