@@ -38,7 +38,7 @@ def open_page(browser):
     def open_(width=1280, script="", **options):
         page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         page.add_init_script(script)
-        page.on("console", lambda message: problems.append(message.text))
+        page.on("console", lambda m: m.type in ("error", "warning") and problems.append(m.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: outside(request.url) and problems.append(request.url))
         page.goto(PAGE.as_uri())
@@ -139,6 +139,7 @@ def test_drawing_changes_the_reconstruction(open_page):
     before = picture(page, "draw", 1)
     np.testing.assert_array_equal(picture(page, "draw"), image.ravel())
     np.testing.assert_allclose(before, np.asarray(vae.reconstruct(image)).ravel() * 255, atol=1)
+    page.locator(".explorer-canvas").scroll_into_view_if_needed()
     box = page.locator(".explorer-canvas").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
     page.mouse.down()

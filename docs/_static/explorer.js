@@ -77,7 +77,7 @@ function paint(canvas, pixels, [height, width, channels]) {
     image.data[4 * i + 3] = 255;
   }
   [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 // Calls `render` after each change, and while it is busy only for the last of them.
@@ -200,7 +200,7 @@ function showNearest([x, y]) {
   const far = models.planar.codes.map(([a, b]) => Math.hypot(a - x, b - y));
   const nearest = far.indexOf(Math.min(...far));
   paint(part("planar", ".explorer-thumbnail"), testImage(state.dataset, nearest), shape);
-  panels.planar.querySelectorAll("figcaption")[1].textContent = `nearest test image: ${classes[labels[nearest]]}`;
+  part("planar", "figure:last-child figcaption").textContent = `nearest test image: ${classes[labels[nearest]]}`;
 }
 
 function onKeys(canvas, act) {
