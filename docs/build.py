@@ -21,6 +21,7 @@ import yaml
 from itables.javascript import generate_init_offline_itables_html
 from sphinx.cmd.build import build_main
 
+from vae_keras import published
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
 from vae_keras.study import claims, runs, sweeps, tables
@@ -61,6 +62,7 @@ def main():
     checked = claims.check_all(table)
     texts = {
         "cards.md": cards(checked),
+        "pretrained.md": models(),
         "findings.md": f"{claims.METHOD}\n\n{claims.render(checked, link_to_chapter)}\n",
         "results.html": results(table),
     }
@@ -153,6 +155,14 @@ def cards(checked):
             lines.append(f"- {names.label(row['dataset'])}: {claims.describe(row)}")
         lines.append(":::")
     return "\n".join([*lines, "::::", ""])
+
+
+def models():
+    """Renders the lines that load the published models."""
+    paths = [Path(name).parts for name in published.names()]
+    found = dict.fromkeys(name for folder, name, *_ in paths if folder == "pretrained")
+    lines = [f'- `VAE.from_pretrained("{name}")`' for name in found]
+    return "\n".join(lines or ["None is published yet."]) + "\n"
 
 
 def chapter_of(figure):

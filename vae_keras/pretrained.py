@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def save(vae, folder, card=None):
     folder = Path(folder)
     _check_weights(vae)
     keras.saving.save_model(vae, folder, zipped=False)
-    (folder / "assets").rmdir()  # no layer of these has any
+    shutil.rmtree(folder / "assets", ignore_errors=True)  # empty
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))
