@@ -20,8 +20,9 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .DEFAULT_GOAL := help
 .PHONY: help install sweep test lint unit smoke test-faults hashes notebook report site bench clean
 
-help:  ## list the targets
+help:  ## list the targets, and once installed the sweeps and budgets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@test ! -x $(PYTHON) || { echo; $(PYTHON) -m vae_keras.study list; }
 
 install: $(INSTALLED)  ## make .venv and install what is needed
 

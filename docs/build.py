@@ -1,7 +1,8 @@
 """Builds the site `site/html`: `python docs/build.py [--no-execute]`, or `make site`.
 
-It executes the notebooks into `docs/notebooks`, writes what the front page and the page of results
-show into `docs/generated`, and runs Sphinx. With `--no-execute`, chapters stay as they are.
+It executes the notebooks into `docs/notebooks`, writes what the front page, the explorer and the
+page of results show into `docs/generated`, and runs Sphinx. With `--no-execute`, chapters and
+explorer stay as they are.
 """
 
 import ast
@@ -20,6 +21,7 @@ import yaml
 from itables.javascript import generate_init_offline_itables_html
 from sphinx.cmd.build import build_main
 
+from vae_keras import published
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
 from vae_keras.study import claims, runs, sweeps, tables
@@ -31,7 +33,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 CHAPTERS, GENERATED, SITE = DOCS / "notebooks", DOCS / "generated", ROOT / "site"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TRAINING = ("02_train_vae", "06_latent_space")  # they take longest
+LONGEST = ("02_train_vae", "06_latent_space")
 # The evaluation of all test images would take longer than the training.
 SHORTER = {"02_train_vae": {"evaluation_fraction": 0.2}}
 NUM_CARDS = 4
@@ -42,12 +44,14 @@ MEASURES = (
 
 
 def main():
-    for folder in (CHAPTERS, GENERATED):
+    for folder in (CHAPTERS, GENERATED, GENERATED / "static"):
         folder.mkdir(exist_ok=True)
     if "--no-execute" not in sys.argv[1:]:
         with ThreadPoolExecutor(default_jobs()) as pool:
-            longest_first = sorted(NOTEBOOKS, key=lambda notebook: notebook.stem not in TRAINING)
-            failures = [error for error in pool.map(execute, longest_first) if error]
+            longest_first = sorted(NOTEBOOKS, key=lambda notebook: notebook.stem not in LONGEST)
+            tasks = [pool.submit(write_explorer)]
+            tasks += [pool.submit(execute, notebook) for notebook in longest_first]
+            failures = [task.result() for task in tasks if task.result()]
         if failures:
             print(*failures, sep="\n\n", file=sys.stderr)
             return 1
@@ -58,6 +62,7 @@ def main():
     checked = claims.check_all(table)
     texts = {
         "cards.md": cards(checked),
+        "pretrained.md": models(),
         "findings.md": f"{claims.METHOD}\n\n{claims.render(checked, link_to_chapter)}\n",
         "results.html": results(table),
     }
@@ -78,20 +83,27 @@ def execute(notebook):
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, and not the user's
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    shows_weights = notebook.stem == "06_latent_space" and any(
-        runs.models_folder().glob("*/model.keras")
-    )
-    if notebook.stem in TRAINING and not shows_weights:
+    parameters = parameters_of(notebook)
+    if notebook.stem in LONGEST and parameters:  # no run of the study, no published models
         environment["VAE_KERAS_MODELS"] = str(SITE / "models")
     command = [sys.executable, "-m", "papermill", str(notebook), str(CHAPTERS / notebook.name)]
     command += ["--no-progress-bar", "--kernel", "python3"]
-    command += ["--parameters_yaml", yaml.safe_dump(parameters_of(notebook))]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters)]
     for _ in range(KERNEL_STARTS):
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if KERNEL_NOT_STARTED not in result.stderr:
             break
     print(f"{notebook.stem}: {'FAILED' if result.returncode else 'executed'}", flush=True)
     return f"{notebook.stem}: {result.stderr[-3000:]}" if result.returncode else None
+
+
+def write_explorer():
+    """Writes the explorer's scripts; returns the end of its messages if that fails."""
+    command = [sys.executable, str(DOCS / "explorer.py")]
+    environment = {**os.environ, "VAE_KERAS_THREADS": "1"}
+    result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    print(f"explorer: {'FAILED' if result.returncode else 'written'}", flush=True)
+    return f"explorer: {result.stderr[-3000:]}" if result.returncode else None
 
 
 def parameters_of(notebook):
@@ -140,6 +152,14 @@ def cards(checked):
             lines.append(f"- {names.label(row['dataset'])}: {claims.describe(row)}")
         lines.append(":::")
     return "\n".join([*lines, "::::", ""])
+
+
+def models():
+    """Renders the lines that load the published models."""
+    paths = [Path(name).parts for name in published.names()]
+    found = dict.fromkeys(name for folder, name, *_ in paths if folder == "pretrained")
+    lines = [f'- `VAE.from_pretrained("{name}")`' for name in found]
+    return "\n".join(lines or ["None is published yet."]) + "\n"
 
 
 def chapter_of(figure):

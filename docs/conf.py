@@ -61,7 +61,7 @@ napoleon_custom_sections = [
 
 html_theme = "sphinx_book_theme"
 html_title = "vae_keras"
-html_static_path = ["_static", str(MATHJAX)]
+html_static_path = ["_static", "generated/static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_use_index = False
 html_domain_indices = False

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from vae_keras import pretrained
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES, free_bits_divergence, kl_divergence
 
@@ -196,6 +197,37 @@ class VAE(keras.Model):
         logits = self.logits(z, labels, training)
         scale = () if self.log_scale is None else (self.log_scale,)
         return LIKELIHOODS[self.likelihood](self._to_unit_range(images), logits, *scale)
+
+    @classmethod
+    def from_pretrained(cls, source):
+        """Loads a trained model, see `vae_keras.pretrained.load`.
+
+        >>> VAE.from_pretrained("fashion_mnist-z32").sample(16)
+
+        Args:
+            source: name of a published model, path of a folder or a `.keras` file, or
+                `hf://user/name`.
+
+        Raises:
+            ValueError: if there is no such model, or it is no `VAE`.
+            OSError: if a download fails, or a published file is damaged.
+        """
+        model = pretrained.load(source)
+        if not isinstance(model, cls):
+            raise ValueError(f"`source` must be a `VAE`. Received: {type(model).__name__}")
+        return model
+
+    def save_pretrained(self, folder, card=None):
+        """Writes the model as `from_pretrained` reads it: float16 weights and a model card.
+
+        Args:
+            folder: path of the folder; files in it are overwritten.
+            card: Markdown of its `README.md`; by default a few lines about the model.
+
+        Raises:
+            ValueError: if a weight is not finite, or too large for float16.
+        """
+        pretrained.save(self, folder, card)
 
     @property
     def metrics(self):

@@ -5,6 +5,7 @@ KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
 # substitute: the data set that stands in without a network; None if none is needed.
+# source: whose images these are, and on what terms.
 # files: where the official ones are, with their checksum and their place in Keras's cache. Keras
 # knows the same checksums; those of Fashion-MNIST are Zalando's.
 DATASETS = {
@@ -15,6 +16,7 @@ DATASETS = {
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
         "substitute": "digits",
+        "source": "Fashion-MNIST: Xiao, Rasul and Vollgraf, 2017; MIT licence",
         "files": tuple(
             (KERAS_URL + file, f"md5:{md5}", f"datasets/fashion-mnist/{file}")
             for file, md5 in (
@@ -32,6 +34,7 @@ DATASETS = {
             *("dog", "frog", "horse", "ship", "truck"),
         ),
         "substitute": "photos",
+        "source": "CIFAR-10: Krizhevsky, 2009; its authors state no licence",
         "files": (
             (
                 "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -44,6 +47,7 @@ DATASETS = {
         "image_shape": (28, 28, 1),
         "classes": DIGITS,
         "substitute": "digits",
+        "source": "MNIST: LeCun, Cortes and Burges, 1998; CC BY-SA 3.0",
         "files": (
             (
                 KERAS_URL + "mnist.npz",
@@ -56,6 +60,7 @@ DATASETS = {
         "image_shape": (32, 32, 3),
         "classes": DIGITS,
         "substitute": "photos",
+        "source": "SVHN: Netzer et al., 2011; for non-commercial use",
         "files": tuple(
             (SVHN_URL + file, f"md5:{md5}", f"datasets/svhn/{file}")
             for file, md5 in (
@@ -64,8 +69,18 @@ DATASETS = {
             )
         ),
     },
-    "digits": {"image_shape": (8, 8, 1), "classes": DIGITS, "substitute": None},
-    "photos": {"image_shape": (32, 32, 3), "classes": ("china", "flower"), "substitute": None},
+    "digits": {
+        "image_shape": (8, 8, 1),
+        "classes": DIGITS,
+        "substitute": None,
+        "source": "The digits of scikit-learn: Alpaydin and Kaynak, 1998; CC BY 4.0",
+    },
+    "photos": {
+        "image_shape": (32, 32, 3),
+        "classes": ("china", "flower"),
+        "substitute": None,
+        "source": "Parts of the two photographs of scikit-learn; CC BY",
+    },
 }
 
 

@@ -28,7 +28,8 @@ def load_images(name, split, fraction=1.0, image_size=32):
     test; then about a tenth of `x_train` is for validation.
 
     Args:
-        name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`.
+        name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`, a text
+            or a `pathlib.Path`.
         split: `"train"`, `"validation"` or `"test"`.
         fraction: share of the split, above 0 and at most 1: its first images, at least one.
         image_size: height and width in pixels of images from a folder, divisible by 4. Other
@@ -93,6 +94,7 @@ def locate(name):
     Raises:
         ValueError: if `name`, `VAE_KERAS_DATA` or the folder is not valid.
     """
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if is_own(name):
         place = os.path.abspath(os.path.expanduser(name.removeprefix("folder:")))
         stamp = folder.list_images if name.startswith("folder:") else _stamp

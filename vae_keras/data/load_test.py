@@ -174,9 +174,10 @@ def test_a_folder_without_sub_folders_has_no_labels(places):
 
 
 def test_own_arrays_are_split_by_position(places):
-    path = str(places / "own.npz")
+    path = places / "own.npz"
     np.savez(path, images=numbered(200, 8, 8, 3), labels=np.arange(200) // 50)
     splits = {split: load_images(path, split) for split in SPLITS}
+    np.testing.assert_array_equal(load_images(str(path), "test")[0], splits["test"][0])
     levels = {split: images[:, 0, 0, 0].tolist() for split, (images, _) in splits.items()}
     assert sorted(sum(levels.values(), [])) == list(range(200))
     for split, (_, labels) in splits.items():

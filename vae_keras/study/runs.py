@@ -63,11 +63,17 @@ def run_name(parameters):
     """
     parameters = check_parameters(**parameters)
     digest = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:8]
-    if is_own(parameters["dataset"]):
-        stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(parameters["dataset"]).stem)[-30:]
-        parameters["dataset"] = f"own_{stem.strip('-')}"
+    parameters["dataset"] = short_name(parameters["dataset"])
     form = "{dataset}_{architecture}_{likelihood}_z{latent_dim}_beta{beta:g}_seed{seed}_"
     return form.format(**parameters) + digest
+
+
+def short_name(dataset):
+    """Returns a data set as it is called in the names of files: `own_birds` of a user's own."""
+    if not is_own(dataset):
+        return dataset
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(dataset).stem)[-30:]
+    return f"own_{stem.strip('-')}"
 
 
 def start_run(**parameters):

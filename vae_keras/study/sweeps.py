@@ -98,6 +98,12 @@ SWEEPS = {
         RATES | {"likelihood": LIKELIHOODS},
         RATES | {"conditional": [True]},
     ],
+    # The models that are published, those of seed 0; the other seeds give the spread.
+    "pretrained": [
+        THREE | {"latent_dim": [2, 32]},
+        THREE | {"conditional": [True]},
+        {"dataset": ["mnist"], "latent_dim": [2], "seed": [0, 1, 2]},
+    ],
     # The lowest negative log-likelihood that one run reaches.
     "best": [
         {"dataset": ["mnist", "fashion_mnist"], "latent_dim": [40], "epochs": [100]},
