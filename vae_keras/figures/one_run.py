@@ -95,21 +95,32 @@ def scatter_classes(axes, codes, labels, class_names):
 
 
 @style.styled
-def gap_bars(parts, title=None):
+def gap_bars(models, title=None):
     """Draws what the bound on test images loses, part by part, data sets side by side.
 
     At latent size 2 the likelihood is exact, so that the difference between minus the ELBO of test
     images and the exact NLL of training images falls into four parts.
 
     Args:
-        parts: dict from data set to a dict, or to a `pandas.DataFrame` of its runs, with the keys
-            `gap_approximation`, `gap_amortisation`, `gap_amortisation_generalisation` and
-            `gap_decoder`: nats/image, a number or one for each seed.
+        models: dict from model, one panel each, to a dict from data set to a dict, or to a
+            `pandas.DataFrame` of its runs, with the keys `gap_approximation`, `gap_amortisation`,
+            `gap_amortisation_generalisation` and `gap_decoder`: nats/image, a number or one for
+            each seed.
 
     Reference:
         Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
     """
-    figure, ((axes,),) = style.panels(width=7.0, height=3.0)
+    figure, axes = style.panels(len(models), width=7.0, height=2.4)
+    for panel, (model, parts) in zip(axes.flat, models.items(), strict=True):
+        _draw_gap(panel, parts)
+        panel.set_title(model)
+    lowest, highest = zip(*(panel.get_ylim() for panel in axes.flat), strict=True)
+    for panel in axes.flat:
+        panel.set_ylim(min(lowest), max(highest))
+    return style.finish(figure, title)
+
+
+def _draw_gap(axes, parts):
     width = 0.8 / len(parts)
     for number, (dataset, values) in enumerate(parts.items()):
         seeds = np.array([np.atleast_1d(values[part]) for part in GAP_PARTS])
@@ -129,4 +140,3 @@ def gap_bars(parts, title=None):
     axes.grid(axis="x", visible=False)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.margins(y=0.12)
-    return style.finish(figure, title)

@@ -59,8 +59,11 @@ def test_codes_outside_the_plane_and_missing_labels_are_refused():
 def test_the_parts_of_the_gap_and_their_sum_are_means_over_seeds():
     mnist = dict(zip(one_run.GAP_PARTS, (0.25, 2.0, 5.0, 3.5), strict=True))
     seeds = pd.DataFrame(dict.fromkeys(one_run.GAP_PARTS, (1.0, 3.0)))
-    figure = one_run.gap_bars({"mnist": mnist, "fashion_mnist": seeds})
+    models = {"one": {"mnist": mnist, "fashion_mnist": seeds}, "other": {"mnist": seeds}}
+    figure = one_run.gap_bars(models)
     heights = [[bar.get_height() for bar in bars] for bars in figure.axes[0].containers]
     assert heights == [[0.25, 2, 5, 3.5, 10.75], [2, 2, 2, 2, 8]]
     written = [text.get_text() for text in figure.axes[0].texts]
     assert written == ["0.25", "2.00", "5.00", "3.50", "10.75", *["2.00"] * 4, "8.00"]
+    assert [axes.get_title() for axes in figure.axes] == ["one", "other"]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()

@@ -1,4 +1,4 @@
-"""The networks of other people's experiments; the only module of the study that imports Keras."""
+"""The networks of other people's experiments."""
 
 import functools
 

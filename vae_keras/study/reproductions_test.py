@@ -1,9 +1,12 @@
+import json
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from vae_keras.study import reproductions, runs, sweeps
-from vae_keras.study.reproductions import REPRODUCTIONS, SWEEPS
+from vae_keras.study.reproductions import REPRODUCTIONS
 
 
 def finish(sweep, **measures):
@@ -14,20 +17,33 @@ def finish(sweep, **measures):
         history = pd.DataFrame(history).assign(kl_divergence=6)
         history.to_csv(folder / "history.csv", index=False)
         found = {"elbo": -140.0 - seed, "reconstruction_loss": 133.0, "kl_divergence": 7.0}
+        found["num_test_images"] = 10_000
         runs.finish_run(folder, found | measures)
     runs.write_results()
     return runs.load_results()
 
 
-def compare(table, name, images):
-    compared = reproductions.compare(table)
-    chosen = (compared["reproduction"] == name) & (
-        compared["images"] == reproductions.SPLITS[images]
-    )
-    return compared[chosen].to_dict("records")
+def compare(table, name, way):
+    """The rows of one experiment and way, by way of the images and of the end of the model."""
+    images, encoder = reproductions.WAYS[way]
+    return [
+        row
+        for row in reproductions.compare(table).to_dict("records")
+        if row["reproduction"] == name
+        and row["images"].endswith(images)
+        and row["model"].endswith(encoder or "epochs")
+    ]
 
 
-def test_each_split_has_its_own_values_over_seeds():
+def record_example(models, precision, seed):
+    """The record of a training of two epochs that ends at 150 + seed."""
+    history = {"loss": [250.0, 150.0 + seed], "reconstruction_loss": [240.0, 143.5 + seed]}
+    path = models / "keras_example" / f"{precision}_seed{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"history": history | {"kl_divergence": [10.0, 6.5]}}))
+
+
+def test_each_way_has_its_own_values_over_seeds():
     table = finish("three_data_sets")
     first, *_ = compare(table, "three_data_sets", "test")
     assert (first["work"], first["seeds"]) == ("`three_data_sets`, MNIST", 3)
@@ -39,38 +55,69 @@ def test_each_split_has_its_own_values_over_seeds():
     assert (first["total"], first["reconstruction"], first["kl"]) == (151.0, 144.0, 6.0)
 
 
+def test_another_encoder_has_a_row_of_its_own():
+    table = finish("three_data_sets")
+    settings = {"dataset": "mnist", "architecture": "deep_mlp", "epochs": 60}
+    chosen = table[(table[[*settings]] == pd.Series(settings)).all(axis=1)]
+    for number, run in enumerate(chosen["run"][:2]):
+        measures = {"elbo": -130.0 - number, "reconstruction_loss": 123.0, "kl_divergence": 7.0}
+        path = runs.models_folder() / run / "encoder_grid.json"
+        path.write_text(json.dumps(measures))
+    row, other = compare(table, "three_data_sets", "grid")
+    assert (row["total"], row["seeds"], row["work"]) == (130.5, 2, "`three_data_sets`, MNIST")
+    np.testing.assert_allclose(row["difference"], 130.5 - 132.39)
+    assert (other["seeds"], other["work"]) == (0, "`three_data_sets`, Fashion-MNIST")
+    assert other["command"].endswith("reproduction_runs grid RUN")
+
+
 def test_images_of_another_entropy_are_compared_above_it():
     # The entropy of these images is 133 - 88.47 = 44.53, one nat less than that of the official.
     first, *_ = compare(finish("three_data_sets", excess=88.47), "three_data_sets", "test")
     np.testing.assert_allclose(first["difference"], 141 - 132.39 + 1)
 
 
-def test_keras_example_has_a_row_for_each_year():
-    pages = compare(finish("keras_example"), "keras_example", "running")
-    assert [page["total_published"] for page in pages] == [146.95, 150.40]
-    np.testing.assert_allclose([page["difference"] for page in pages], [4.05, 0.60])
+def test_keras_example_has_a_row_for_each_year_and_precision(models):
+    for seed in (0, 1):
+        record_example(models, "float32", seed)
+    pages = compare(finish("pytorch_example"), "keras_example", "all")
+    assert [page["total_published"] for page in pages] == [146.95, 146.95, 150.40, 150.40]
+    assert [page["seeds"] for page in pages] == [2, 0, 2, 0]
+    assert (pages[0]["total"], pages[0]["reconstruction"], pages[0]["kl"]) == (150.5, 144.0, 6.5)
+    np.testing.assert_allclose(pages[2]["difference"], 0.10)
 
 
 def test_the_table_has_a_row_for_each_result_and_says_what_is_missing():
-    compared = reproductions.compare(finish("keras_example"))
-    text = reproductions.markdown(compared)
+    compared = reproductions.compare(finish("pytorch_example"))
+    table, missing = reproductions.markdown(compared).split("\n\n")
     header, _, *rows = [
-        [cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines()
+        [cell.strip() for cell in line[1:-1].split("|")] for line in table.splitlines()
     ]
-    assert header == ["experiment", "images", "total", "reconstruction", "KL", "difference"]
-    assert len(rows) == len(compared) == 12
-    assert "not run: `make sweep SWEEP=three_data_sets BUDGET=study`" in rows[0][0]
-    assert rows[0][2:] == ["– (132.39)", "– (123.63)", "– (8.76)", ""]
-    (page,) = [row for row in rows if "page of 2024" in row[0]]
-    assert page[0] == "Keras's example, page of 2024: small, latent size 2, 30 epochs; 3 seeds"
-    assert page[2:] == ["151.00 ± 1.00 (150.40)", "144.00 ± 0.00", "6.00 ± 0.00 (6.46)", "+0.60"]
+    assert header[:4] == ["experiment", "published", "model", "images"]
+    assert header[4:] == ["obtained", "difference", "seeds"]
+    assert len(rows) == len(compared) == 19
+    assert rows[0][:2] == ["`three_data_sets`, MNIST", "132.39 = 123.63 + 8.76"]
+    assert rows[0][4:] == ["not run", "", ""]
+    assert rows[1][:2] == ["", ""]
+    first = ["PyTorch's example", "105.59", "MLP, latent size 20, 10 epochs", "10,000 test"]
+    assert rows[-1] == [*first, "141.00 ± 1.00 = 133.00 + 7.00", "+35.41", "3"]
+    assert "150.40, KL 6.46" in [row[1] for row in rows]
+    assert "`make sweep SWEEP=three_data_sets BUDGET=study`" in missing
+    assert "`python -m vae_keras.study.reproduction_runs keras_example float32 SEED`" in missing
 
 
-@pytest.mark.parametrize("name", SWEEPS)
-def test_reproductions_are_trained_at_the_rate_of_their_authors(name):
+@pytest.mark.parametrize("name", ["keras_example", "pytorch_example"])
+def test_published_examples_are_trained_as_their_authors_say(name):
     for run in sweeps.declared_runs(name, "study"):
-        assert run["learning_rate"] <= 1e-3
-        assert run["learning_rate_schedule"] == "constant" or run["architecture"] == "deep_mlp"
+        assert (run["learning_rate"], run["learning_rate_schedule"]) == (1e-3, "constant")
+        assert (run["batch_size"], run["train_fraction"]) == (128, 1.0)
+
+
+def test_part_of_svhn_takes_as_many_steps_as_all_of_it():
+    # The last tenth, or the last 5,000, are for validation.
+    for sweep, num_images in (("", 12_434 - 1_243), ("_full", 73_257 - 5_000)):
+        for run in sweeps.declared_runs(f"three_data_sets_svhn{sweep}", "study"):
+            num_steps = run["epochs"] * math.ceil(num_images / run["batch_size"])
+            np.testing.assert_allclose(num_steps, 8010, atol=5)
 
 
 def test_published_parts_add_up():

@@ -1,0 +1,167 @@
+"""Other people's experiments, where a run of notebook 02 does not do: Keras's example, encoders.
+
+`python -m vae_keras.study.reproduction_runs keras_example float32 0` trains Keras's example on all
+of MNIST, with a precision and a seed. `... grid RUN` and `... moved RUN` give the decoder of a
+finished run another encoder; they need the run's `model.keras`. `reproductions` reads the records.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from vae_keras import runtime
+from vae_keras.data.batches import image_batches
+from vae_keras.data.load import SPLITS, load_images
+from vae_keras.evaluation.batched import over_batches
+from vae_keras.evaluation.evaluate import NUM_NLL_IMAGES, evaluate
+from vae_keras.evaluation.likelihood import elbo_terms
+from vae_keras.networks import Architecture, build_networks
+from vae_keras.recipe import build_optimizer
+from vae_keras.runtime import keras
+from vae_keras.study import runs
+from vae_keras.study.reproduction_networks import NETWORKS
+from vae_keras.vae import VAE
+
+EXAMPLE_EPOCHS = 30
+ENCODER_UNITS, ENCODER_EPOCHS = (1024, 1024, 1024), 30
+BATCH_SIZE, LEARNING_RATE = 128, 1e-3
+# Of half of the images: turns up to 9 degrees, shifts up to 4 %, zooms up to 7 %.
+TURN, SHIFT, ZOOM = 9 / 360, 0.04, 0.07
+# Codes of the grid from -4 to 4 along each axis, and how far around the likeliest one they count.
+GRID_SIZE, GRID_END, GRID_RADIUS = 192, 4.0, 0.15
+
+
+def keras_example(precision, seed):
+    """Trains Keras's example as its authors do: on training and test images together.
+
+    Args:
+        precision: "float32" or "mixed_bfloat16".
+        seed: of the weights, the order of the images and the draws of z.
+
+    Returns:
+        Dict of `num_images`, of `history`, the dict of the means of `loss`, `reconstruction_loss`
+        and `kl_divergence` over each epoch, of `after`, the `elbo_terms` of all images after
+        training, and of what `runtime.describe` returns.
+    """
+    machine = runtime.configure(precision)
+    keras.utils.set_random_seed(seed)
+    images = np.concatenate([load_images("mnist", split)[0] for split in SPLITS])
+    vae = VAE(*build_networks(NETWORKS["small"], images.shape[1:], latent_dim=2))
+    vae.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
+    batches = image_batches(images, batch_size=BATCH_SIZE, shuffle_seed=seed)
+    history = vae.fit(batches, epochs=EXAMPLE_EPOCHS, shuffle=False, verbose=2).history
+    after = elbo_terms(vae, images)
+    return {"num_images": len(images), "history": history, "after": after, **machine}
+
+
+def other_encoder(name, run):
+    """Measures the decoder of a finished run with an encoder other than its own.
+
+    Args:
+        name: one of `ENCODERS`.
+        run: name of the run, whose folder holds `model.keras`.
+
+    Returns:
+        What `evaluate` returns for the decoder with that encoder.
+    """
+    runtime.configure()
+    folder = runs.models_folder() / run
+    parameters = runs.read_record(folder)
+    keras.utils.set_random_seed(parameters["seed"])
+    vae = keras.saving.load_model(folder / "model.keras", compile=False)
+    train, test = (load_images(parameters["dataset"], split) for split in ("train", "test"))
+    encoder = ENCODERS[name](vae, train[0], parameters["seed"])
+    return evaluate(VAE(encoder, vae.decoder), test, train, NUM_NLL_IMAGES)
+
+
+def moved_encoder(vae, images, seed):
+    """Fits a new encoder, an MLP, to a decoder that stays as it is.
+
+    Half of each batch is moved a little, anew in each epoch, and its loss is that of the moved
+    image: the encoder then meets more images than the decoder has learned by heart.
+
+    Args:
+        vae: a `VAE` without labels; its decoder is frozen.
+        images: training images, uint8 `(num_images, height, width, channels)`.
+        seed: of the order of the images.
+
+    Returns:
+        The encoder, a `keras.Model` as `build_networks` makes it.
+    """
+    network = Architecture(lambda images: images, ENCODER_UNITS, NETWORKS["deep_mlp"].logits)
+    encoder, _ = build_networks(network, vae.image_shape, vae.latent_dim)
+    vae.decoder.trainable = False
+    learner = VAE(encoder, vae.decoder)
+    batches = image_batches(images, batch_size=BATCH_SIZE, shuffle_seed=seed)
+    num_steps = ENCODER_EPOCHS * len(batches)
+    learner.compile(optimizer=build_optimizer(LEARNING_RATE, "linear", num_steps))
+    move = keras.Sequential(
+        [
+            keras.layers.RandomRotation(TURN, fill_mode="constant", dtype="float32"),
+            keras.layers.RandomTranslation(SHIFT, SHIFT, fill_mode="constant", dtype="float32"),
+            keras.layers.RandomZoom(ZOOM, fill_mode="constant", dtype="float32"),
+        ]
+    )
+
+    def move_half(images):
+        images = keras.ops.cast(images, "float32") / 255
+        moved, rest = images[: len(images) // 2], images[len(images) // 2 :]
+        return keras.ops.concatenate([keras.ops.clip(move(moved, training=True), 0, 1), rest])
+
+    learner.fit(batches.map(move_half), epochs=ENCODER_EPOCHS, shuffle=False, verbose=2)
+    return encoder
+
+
+def grid_encoder(vae, *_):
+    """Builds the encoder that Bayes' rule gives for a decoder; nothing of it is learned.
+
+    Under cross-entropy the log-likelihood of a code is linear in the image. So one dense layer,
+    whose kernel holds the logits of a grid of codes, gives log p(x, z) of all of them. `z_mean` and
+    the variances are the moments of the posterior around the likeliest code.
+
+    Args:
+        vae: a `VAE` without labels, of likelihood "bce" and two latent dimensions.
+        *_: what other encoders are fitted with.
+
+    Returns:
+        The encoder, a `keras.Model` from images in [0, 1] to `[z_mean, z_log_var]`.
+    """
+    axis = np.linspace(-GRID_END, GRID_END, GRID_SIZE, dtype="float32")
+    codes = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    squares = np.sum(np.square(codes), axis=-1)
+    logits = over_batches(vae.logits, codes).reshape(len(codes), -1)
+    scores = keras.layers.Dense(len(codes), dtype="float32", trainable=False)
+    images = keras.Input(vae.image_shape)
+    joint = scores(keras.layers.Flatten(dtype="float32")(images))
+    scores.set_weights([logits.T, -np.logaddexp(0, logits).sum(axis=-1) - squares / 2])
+    likeliest = keras.ops.take(codes, keras.ops.argmax(joint, axis=-1), axis=0)
+    # Minus half of the squared distance to the likeliest code, but for a constant.
+    closeness = keras.ops.matmul(likeliest, codes.T) - squares / 2
+    weights = keras.ops.softmax(joint + closeness / GRID_RADIUS**2)
+    z_mean = keras.ops.matmul(weights, codes)
+    variance = keras.ops.matmul(weights, np.square(codes)) - keras.ops.square(z_mean)
+    smallest = (axis[1] - axis[0]) ** 2 / 12  # of a cell
+    return keras.Model(images, [z_mean, keras.ops.log(keras.ops.maximum(variance, smallest))])
+
+
+ENCODERS = {"moved": moved_encoder, "grid": grid_encoder}
+
+
+def main(arguments):
+    """Runs one experiment and writes its record: `(name, precision, seed)` or `(name, run)`."""
+    name, *options = arguments
+    if name in ENCODERS:
+        record, path = other_encoder(name, *options), f"{options[0]}/encoder_{name}.json"
+    else:
+        precision, seed = options
+        record, path = keras_example(precision, int(seed)), f"{name}/{precision}_seed{seed}.json"
+    path = runs.models_folder() / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with runs.atomic(path) as partial:
+        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
