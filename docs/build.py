@@ -25,7 +25,7 @@ from vae_keras import published
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
 from vae_keras.study import claims, runs, sweeps, tables
-from vae_keras.study.execute import default_jobs
+from vae_keras.study.execute import START_SECONDS, default_jobs, duration
 from vae_keras.study.execute_one import KERNEL_NOT_STARTED, KERNEL_STARTS
 from vae_keras.study.parameters import PARAMETERS
 
@@ -65,6 +65,7 @@ def main():
         "pretrained.md": models(),
         "findings.md": f"{claims.METHOD}\n\n{claims.render(checked, link_to_chapter)}\n",
         "results.html": results(table),
+        "hours.md": hours(table),
     }
     for name, text in texts.items():
         (GENERATED / name).write_text(text, encoding="utf-8")
@@ -169,6 +170,28 @@ def chapter_of(figure):
 
 def link_to_chapter(figure):
     return f"[{figure[:2]}](notebooks/{chapter_of(figure)}.ipynb)"
+
+
+def hours(table):
+    """Says how long the study takes, from the times that its runs recorded.
+
+    Args:
+        table: `pandas.DataFrame` of `runs.load_results`.
+    """
+    declared = sweeps.declared_runs("study", sweeps.SHOWN_BUDGET)
+    rows = runs.select(table, declared)
+    if rows.empty:
+        return "No run of the study is finished yet.\n"
+    seconds = rows[["train_seconds", "evaluation_seconds"]].sum(axis=1) + START_SECONDS
+    whole = seconds.mean() * len(declared)
+    texts = [f"{duration(whole / jobs)} on {jobs} such cores" for jobs in (2, 8)]
+    return (
+        f"{len(rows)} of the {len(declared)} runs of the study (budget `{sweeps.SHOWN_BUDGET}`) "
+        f"are finished. Each took {duration(seconds.mean())} on average, on "
+        f"{'a core' if set(rows['threads']) == {1} else 'several cores'} of an "
+        f"{rows['device'].mode()[0]}. At this rate the whole study takes {' and '.join(texts)}. "
+        "How long it takes on a GPU is not measured.\n"
+    )
 
 
 def results(table):

@@ -92,3 +92,30 @@ def test_agreement_is_the_rank_correlation_of_what_both_measured():
 def test_command_says_in_one_line_what_is_wrong(folder, capsys):
     assert judge.main(["digits", "--folder", str(folder), "--validate"]) == 1
     assert capsys.readouterr().err.startswith("error: File not found")
+
+
+@pytest.mark.faults
+def test_code_in_a_model_file_is_refused(tmp_path, monkeypatch):
+    place, executed = tmp_path / "judges" / "digits.keras", tmp_path / "executed"
+    place.parent.mkdir()
+    marker = str(executed)
+    hostile = keras.layers.Lambda(lambda x: [open(marker, "w").close(), x][1], name="features")
+    keras.Sequential([keras.Input((8, 8, 1)), hostile]).save(place)
+    executed.unlink()
+    monkeypatch.setattr(published, "MODELS", tmp_path)
+    monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
+    published.REGISTRY.touch()
+    published.register(place)  # even where the checksum is right
+    with pytest.raises(ValueError, match="(?i)lambda.*unsafe"):
+        judge.load_judge("digits")
+    assert not executed.exists()
+
+
+@pytest.mark.faults
+def test_nothing_turns_safe_loading_off():
+    root = published.MODELS.parent
+    sources = [*root.glob("vae_keras/**/*.py"), *root.glob("notebooks/*.ipynb")]
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        for unsafe in ("safe_mode" + "=False", "enable_unsafe_" + "des", "allow_pickle" + "=True"):
+            assert unsafe not in text, path

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Executor, Future
 
 import pytest
 
@@ -134,6 +135,23 @@ def test_no_process_outlives_the_sweep_and_a_run_is_locked_until_it_ends(noteboo
     assert not any(runs.is_finished(run) for run in todo)
     assert execute_all(notebook(), *todo) == ({}, [])
     assert all(runs.is_finished(run) for run in todo)
+
+
+class Instant(Executor):
+    """Ends each run at once."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result((execute.FINISHED, "", 0.1))
+        return future
+
+
+def test_the_books_of_2000_runs_take_no_time(valid, capsys):
+    todo = [{**valid, "seed": seed} for seed in range(2000)]
+    start = time.monotonic()
+    assert execute.execute_all("none.ipynb", todo, Instant()) == ({}, [])
+    assert time.monotonic() - start < 0.05 * len(todo)
+    assert capsys.readouterr().out.count("\n") == len(todo)
 
 
 def test_threads_depend_on_the_number_of_jobs_alone(monkeypatch):
