@@ -213,9 +213,9 @@ def _draw_panel(panel, runs, swept, across, measure):
         panel.errorbar(x, y, errors, across_errors, capsize=2, label=name, **look)
         curves.append(pd.DataFrame({"x": x, "y": y}))
     if across == swept and f"linear_{measure}" in runs:
-        twins = runs.groupby("dataset", sort=False)
+        twins = runs.dropna(subset=f"linear_{measure}").groupby("dataset", sort=False)
         for (dataset, alike), dash in zip(twins, itertools.cycle(["--", ":", "-."])):
-            line = alike.groupby(swept)[f"linear_{measure}"].mean().dropna()
+            line = alike.groupby(swept)[f"linear_{measure}"].mean()
             name = "linear twin" + (f", {label(dataset)}" if len(twins) > 1 else "")
             panel.plot(line.index, line, dash, color="0.45", label=name)
     # The axis is at least twice as wide as the spread over seeds, and ten of the last decimals.
