@@ -25,6 +25,7 @@ TIMED_OUT = 124  # exit status of a run that was stopped, as in `timeout`
 POLL_SECONDS = 0.5  # between looks at a run
 STOP_SECONDS = 5  # that runs have to stop
 MAX_LINES = 16  # of the display
+LOG_SECONDS = 600  # between signs of life in a log
 _thread = threading.local()
 ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction")
 
@@ -251,12 +252,16 @@ class _Progress:
         sys.stdout.flush()
 
     def show(self, waiting):
-        """Draws bar and lines anew, at most once a second."""
-        if self.bar.disable or time.monotonic() < self.shown + 1:
+        """Draws bar and lines anew, once a second; in a log, adds a sign of life now and then."""
+        if time.monotonic() < self.shown + (LOG_SECONDS if self.bar.disable else 1):
             return
         active = self.active(waiting)
         left = self.left(active)
         self.shown = time.monotonic()
+        if self.bar.disable:
+            running = [f"{sweeps.title(run)}: {epochs} epochs" for run, epochs, _ in active]
+            print(f"running: {'; '.join(running) or 'nothing yet'}{left}", flush=True)
+            return
         self.bar.n = self.epochs_ended + sum(epochs for _, epochs, _ in active)
         self.bar.set_description_str(f"{self.num_ended}/{self.num_runs} runs{left}")
         while len(self.lines) < min(len(active), MAX_LINES):

@@ -84,8 +84,10 @@ def test_whatever_ends_a_run_early_is_a_failure_and_the_others_go_on(notebook, v
             assert runs.read_failure(run)["again"] is again
 
 
-def test_a_run_that_hangs_is_stopped(notebook, valid):
+def test_a_run_that_hangs_is_shown_and_stopped(notebook, valid, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "LOG_SECONDS", 1)
     failures, _ = execute_all(notebook(SLEEP), valid, time_limit=3)
+    assert capsys.readouterr().out.startswith("running: ")
     assert failures == {runs.run_name(valid): "stopped after the time limit of 3 s"}
     assert not runs.read_failure(valid)["again"]
 
