@@ -11,12 +11,12 @@ import pytest
 
 from vae_keras.study import execute, execute_one, runs
 
+pytestmark = pytest.mark.faults
+
 SLEEP = "Path(str(run) + '.pid').write_text(str(os.getpid())); time.sleep(60)"
 SWEEP = """
 import json, sys
 from vae_keras.study import execute
-
-pytestmark = pytest.mark.faults
 with execute.local_executor(2) as executor:
     execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), executor)
 """
