@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from vae_keras.study import runs, sweeps
-from vae_keras.study.conftest import FINISH
+from vae_keras.study.conftest import FINISH, REAL
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,14 +43,6 @@ sweeps.NOTEBOOK = Path(sys.argv[1])
 command._report = lambda options: None
 sys.exit(command.main(["sweep", "tiny", "--jobs", "1", "--data", "embedded"]))
 """
-# A run of notebook 02 that takes seconds.
-REAL = {
-    "dataset": "digits",
-    "architecture": "plain",
-    "latent_dim": 4,
-    "train_fraction": 0.5,
-    "evaluation_fraction": 0.1,
-}
 
 
 def start(notebook, todo, **options):
