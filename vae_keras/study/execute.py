@@ -212,9 +212,9 @@ def _outcome(future, parameters):
     """Returns what `execute_run` returned, with the reason of a failure, or `None`."""
     try:
         status, reason, seconds = future.result()
-    except Exception as error:  # of the executor, whose worker died again and again, for example
+    except Exception as error:  # such as of a worker that died again and again, or a full disk
         status, seconds = None, 0.0
-        reason = f"the executor lost it: {type(error).__name__}: {error}"
+        reason = f"it could not be executed: {type(error).__name__}: {error}"
     if status in (FINISHED, BUSY):
         return status, None, seconds
     if status == FAILED:  # and `failed.json` is written
