@@ -294,20 +294,19 @@ def test_two_replicas_take_the_same_step_as_one(build_vae):
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         pytest.skip("needs two logical devices, see conftest.py")
-    # The last batches, of 5 images and of 1, cannot be divided evenly.
-    for number in (35, 31):
-        images = tf.data.Dataset.from_tensor_slices(IMAGES[:number]).batch(30)
-        losses, weights = [], []
-        for strategy in (
-            tf.distribute.get_strategy(),
-            tf.distribute.MirroredStrategy([device.name for device in devices[:2]]),
-        ):
-            with strategy.scope():
-                vae = without_noise(build_vae(likelihood="sigma"))
-                vae.compile(optimizer=keras.optimizers.SGD(1e-3))
-            history = vae.fit(images, validation_data=images, epochs=2, shuffle=False, verbose=0)
-            losses.append([history.history[name] for name in sorted(history.history)])
-            weights.append([weight.numpy() for weight in vae.weights])
-        np.testing.assert_allclose(*losses, rtol=1e-5)
-        for one, two in zip(*weights, strict=True):
-            np.testing.assert_allclose(one, two, atol=1e-6)
+    # The last batch has one image: one of the replicas gets none.
+    images = tf.data.Dataset.from_tensor_slices(IMAGES[:31]).batch(30)
+    losses, weights = [], []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        tf.distribute.MirroredStrategy([device.name for device in devices[:2]]),
+    ):
+        with strategy.scope():
+            vae = without_noise(build_vae(likelihood="sigma"))
+            vae.compile(optimizer=keras.optimizers.SGD(1e-3))
+        history = vae.fit(images, validation_data=images, epochs=2, shuffle=False, verbose=0)
+        losses.append([history.history[name] for name in sorted(history.history)])
+        weights.append([weight.numpy() for weight in vae.weights])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)

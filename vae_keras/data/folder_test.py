@@ -12,6 +12,8 @@ from PIL import Image
 from vae_keras.data import folder
 from vae_keras.data.folder import list_images, name_hash, read_folder, split_classes
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -149,8 +151,6 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypa
 PEAK = """
 import resource, sys
 from vae_keras.data import load
-
-pytestmark = pytest.mark.faults
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     load.load_images(sys.argv[1], "train")

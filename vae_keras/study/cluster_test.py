@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from vae_keras.study import command, execute, runs, sweeps
-from vae_keras.study.conftest import FINISH
+from vae_keras.study.conftest import FINISH, REAL
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.faults
@@ -79,6 +80,25 @@ def test_a_worker_that_is_killed_loses_no_run(cluster, notebook, valid, models, 
     assert all(runs.is_finished(run) for run in todo)
     assert sorted(log.read_text().split()) == sorted(str(run["seed"]) for run in todo)
     assert runs.read_record(models / runs.run_name(todo[0]))["threads"] == "1"
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_at_another_worker_from_its_last_epoch(cluster, valid, models):
+    address, start_worker = cluster
+    run = {**valid, **REAL, "epochs": 8}
+    workers = [start_worker(), start_worker()]
+    command = [sys.executable, "-c", SWEEP, str(sweeps.NOTEBOOK), json.dumps([run]), address]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as sweep:
+        while runs.last_epoch(models / runs.run_name(run))[0] < 3:
+            assert sweep.poll() is None
+            time.sleep(0.05)
+        (busy,) = (worker for worker in workers if psutil.Process(worker.pid).children())
+        busy.kill()
+        assert sweep.wait(timeout=300) == 0
+    assert runs.is_finished(run)
+    executed = (models / runs.run_name(run) / sweeps.NOTEBOOK.name).read_text()
+    assert "Epoch 8/8" in executed and "Epoch 2/8" not in executed
+    assert len(runs.read_history(runs.run_name(run))) == 8
 
 
 def test_the_command_takes_the_workers_of_a_scheduler(

@@ -22,6 +22,14 @@ VALID = {
     "evaluation_fraction": 1.0,
     "seed": 0,
 }
+# A run of notebook 02 that takes seconds.
+REAL = {
+    "dataset": "digits",
+    "architecture": "plain",
+    "latent_dim": 4,
+    "train_fraction": 0.5,
+    "evaluation_fraction": 0.1,
+}
 # The cells of a notebook that trains nothing.
 START = f"""
 import os, signal, time

@@ -25,6 +25,7 @@ TIMED_OUT = 124  # exit status of a run that was stopped, as in `timeout`
 POLL_SECONDS = 0.5  # between looks at a run
 STOP_SECONDS = 5  # that runs have to stop
 MAX_LINES = 16  # of the display
+LOG_SECONDS = 600  # between signs of life in a log
 _thread = threading.local()
 ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction")
 
@@ -211,9 +212,9 @@ def _outcome(future, parameters):
     """Returns what `execute_run` returned, with the reason of a failure, or `None`."""
     try:
         status, reason, seconds = future.result()
-    except Exception as error:  # of the executor, whose worker died again and again, for example
+    except Exception as error:  # such as of a worker that died again and again, or a full disk
         status, seconds = None, 0.0
-        reason = f"the executor lost it: {type(error).__name__}: {error}"
+        reason = f"it could not be executed: {type(error).__name__}: {error}"
     if status in (FINISHED, BUSY):
         return status, None, seconds
     if status == FAILED:  # and `failed.json` is written
@@ -251,12 +252,16 @@ class _Progress:
         sys.stdout.flush()
 
     def show(self, waiting):
-        """Draws bar and lines anew, at most once a second."""
-        if self.bar.disable or time.monotonic() < self.shown + 1:
+        """Draws bar and lines anew, once a second; in a log, adds a sign of life now and then."""
+        if time.monotonic() < self.shown + (LOG_SECONDS if self.bar.disable else 1):
             return
         active = self.active(waiting)
         left = self.left(active)
         self.shown = time.monotonic()
+        if self.bar.disable:
+            running = [f"{sweeps.title(run)}: {epochs} epochs" for run, epochs, _ in active]
+            print(f"running: {'; '.join(running) or 'nothing yet'}{left}", flush=True)
+            return
         self.bar.n = self.epochs_ended + sum(epochs for _, epochs, _ in active)
         self.bar.set_description_str(f"{self.num_ended}/{self.num_runs} runs{left}")
         while len(self.lines) < min(len(active), MAX_LINES):

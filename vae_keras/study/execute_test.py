@@ -11,12 +11,12 @@ import pytest
 
 from vae_keras.study import execute, execute_one, runs
 
+pytestmark = pytest.mark.faults
+
 SLEEP = "Path(str(run) + '.pid').write_text(str(os.getpid())); time.sleep(60)"
 SWEEP = """
 import json, sys
 from vae_keras.study import execute
-
-pytestmark = pytest.mark.faults
 with execute.local_executor(2) as executor:
     execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), executor)
 """
@@ -84,8 +84,10 @@ def test_whatever_ends_a_run_early_is_a_failure_and_the_others_go_on(notebook, v
             assert runs.read_failure(run)["again"] is again
 
 
-def test_a_run_that_hangs_is_stopped(notebook, valid):
+def test_a_run_that_hangs_is_shown_and_stopped(notebook, valid, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "LOG_SECONDS", 1)
     failures, _ = execute_all(notebook(SLEEP), valid, time_limit=3)
+    assert capsys.readouterr().out.startswith("running: ")
     assert failures == {runs.run_name(valid): "stopped after the time limit of 3 s"}
     assert not runs.read_failure(valid)["again"]
 

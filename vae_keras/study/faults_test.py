@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from vae_keras.study import runs, sweeps
-from vae_keras.study.conftest import FINISH
+from vae_keras.study.conftest import FINISH, REAL
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +30,7 @@ SWEEP = """
 import json, sys
 from vae_keras.study import execute, runs
 todo = [run for run in json.loads(sys.argv[2]) if not runs.is_finished(run)]
-with execute.local_executor(2) as executor:
+with execute.local_executor(int(sys.argv[3])) as executor:
     failures, _ = execute.execute_all(sys.argv[1], todo, executor)
 sys.exit(json.dumps(failures) if failures else 0)
 """
@@ -43,18 +43,10 @@ sweeps.NOTEBOOK = Path(sys.argv[1])
 command._report = lambda options: None
 sys.exit(command.main(["sweep", "tiny", "--jobs", "1", "--data", "embedded"]))
 """
-# A run of notebook 02 that takes seconds.
-REAL = {
-    "dataset": "digits",
-    "architecture": "plain",
-    "latent_dim": 4,
-    "train_fraction": 0.5,
-    "evaluation_fraction": 0.1,
-}
 
 
-def start(notebook, todo, **options):
-    command = [sys.executable, "-c", SWEEP, str(notebook), json.dumps(todo)]
+def start(notebook, todo, jobs="2", **options):
+    command = [sys.executable, "-c", SWEEP, str(notebook), json.dumps(todo), jobs]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return subprocess.Popen(command, start_new_session=True, **(quiet | options))
 
@@ -152,6 +144,20 @@ def test_a_run_of_notebook_02_that_is_killed_ends_as_if_it_had_not_been(
         whole, killed = (np.load(folder / file) for folder in folders)
         assert all(np.array_equal(whole[name], killed[name]) for name in whole)
     assert not (folders[1] / runs.BACKUP).exists() and (folders[1] / "model.keras").exists()
+
+
+def test_order_and_number_of_jobs_change_no_digit(valid, tmp_path, monkeypatch):
+    todo = [{**valid, **REAL, "epochs": 2, "seed": seed} for seed in (0, 1)]
+    monkeypatch.setenv("VAE_KERAS_THREADS", "1")
+    histories = []
+    for jobs, ordered in (("2", todo), ("1", todo[::-1])):
+        monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / jobs))
+        assert start(sweeps.NOTEBOOK, ordered, jobs).wait() == 0
+        read = [runs.read_history(runs.run_name(run)) for run in todo]
+        histories.append([history.drop(columns="images_per_second") for history in read])
+    for one, other in zip(*histories, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert not histories[0][0]["loss"].equals(histories[0][1]["loss"])
 
 
 def test_a_loss_of_nan_stops_a_run_of_notebook_02_in_its_first_epoch(valid, models):

@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing_behind(models, name, 
     assert not models.exists()
 
 
-@settings(quick, max_examples=15)
+@settings(quick, max_examples=10)
 @given(parameter_sets(), st.sampled_from([(8, 8, 1), (12, 8, 3)]), st.integers(0, 2**32 - 1))
 def test_every_set_has_a_finite_loss(values, image_shape, seed):
     random = np.random.default_rng(seed)
