@@ -92,14 +92,22 @@ def name_of(parameters):
 
 
 def main():
-    """Publishes what can be published, and says of each model what became of it."""
+    """Publishes what can be published, and says of each model what became of it.
+
+    Returns:
+        The exit code: 0, or 1 after one line on the standard error.
+    """
     for name, parameters in declared().items():
         weights = runs.models_folder() / runs.run_name(parameters) / "model.keras"
-        if runs.is_finished(parameters) and weights.exists():
-            publish_run(name, parameters)
-            print(f"{name}: published", flush=True)
-        else:
+        if not (runs.is_finished(parameters) and weights.exists()):
             print(f"{name}: not published, no finished run has left {weights}", flush=True)
+            continue
+        try:
+            publish_run(name, parameters)
+        except (OSError, ValueError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 1
+        print(f"{name}: published", flush=True)
     return 0
 
 
