@@ -195,7 +195,7 @@ def card(name, parameters, image_shape, exact, rounded):
         ]
         for measure in measures
     ]
-    columns = ["measure", "this model", f"mean ± standard deviation, {len(rows)} seeds"]
+    columns = ["measure", "this model", f"mean ± standard deviation (seeds: {len(rows)})"]
     shown = [key for key in PARAMETERS if key != "image_size"]  # that of folders
     recipe = [[names.heading(key), names.format_value(key, parameters[key])] for key in shown]
     classes = DATASETS[parameters["dataset"]]["classes"]
