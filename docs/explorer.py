@@ -1,8 +1,9 @@
 """Writes what the page of the explorer needs: `python docs/explorer.py`.
 
 That is onnxruntime-web from npm, and for each data set a script with the published models as ONNX,
-test images with their codes and a mixture fitted to training codes. A page opened as a file may
-load scripts and nothing else: all of it is text in scripts, compressed with gzip.
+and what `vae_keras.study.publish` left beside them: test images, their codes and a fitted mixture.
+A page opened as a file may load scripts and nothing else: all of it is text in scripts, compressed
+with gzip.
 """
 
 import base64
@@ -22,9 +23,8 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from vae_keras import pretrained, runtime
-from vae_keras.data.load import class_names, load_images
-from vae_keras.evaluation import batched, codes
+from vae_keras import pretrained, published, runtime
+from vae_keras.data.load import class_names
 from vae_keras.figures.names import label
 from vae_keras.runtime import keras
 from vae_keras.study import publish
@@ -32,6 +32,7 @@ from vae_keras.vae import VAE
 
 DOCS = Path(__file__).resolve().parent
 FOLDER = DOCS / "generated" / "static" / "explorer"
+MODELS = published.MODELS / pretrained.FOLDER
 RUNTIME = "onnxruntime-web@1.30.0"
 LATENT_DIM = 32
 ROLES = {
@@ -46,15 +47,14 @@ DATASETS = {
     "mnist": ("planar",),
 }
 ENCODED = "fashion_mnist"
-NUM_IMAGES = 300  # test images in a map
-NUM_COLUMNS = 20  # of the picture that holds them
+NUM_COLUMNS = 20  # of the picture that holds the test images
 NUM_SLIDERS = 8
 COLOURS = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["tab10"].colors]
 MIN_SIZE = 256  # numbers of a weight that is stored in float16
 
 
 def main():
-    """Writes the scripts of all data sets that are available and have published models."""
+    """Writes the scripts of all data sets that have published models."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     try:
@@ -66,13 +66,8 @@ def main():
     for dataset, roles in DATASETS.items():
         found = {role: publish.name_of({"dataset": dataset, **ROLES[role]}) for role in roles}
         found = {role: name for role, name in found.items() if name in pretrained.names()}
-        try:
-            images = load_images(dataset, "test") if found else None
-        except OSError as error:
-            print(f"explorer, without {dataset}: {error}", flush=True)
-            continue
         if found:
-            write_script(dataset, describe(dataset, found, images))
+            write_script(dataset, describe(dataset, found))
             index[dataset] = label(dataset)
     write_script("index", index)
     return 0
@@ -97,15 +92,15 @@ def write_runtime():
     write_script("runtime", {"module": packed(module), "binary": packed(binary)})
 
 
-def describe(dataset, found, test):
+def describe(dataset, found):
     """Collects what the page shows of a data set, as JSON.
 
     Args:
         dataset: its name.
         found: dict from the models' roles to their names.
-        test: pair of images and labels.
     """
-    images, labels = (part[:NUM_IMAGES] for part in test)
+    with np.load(MODELS / f"{dataset}.npz") as shown:
+        images, labels = shown["images"], shown["labels"]
     content = {
         "label": label(dataset),
         "classes": class_names(dataset),
@@ -122,28 +117,19 @@ def describe(dataset, found, test):
         pixels = keras.ops.sigmoid(vae.decoder.output)
         model["decoder"] = export(keras.Model(vae.decoder.input, pixels))
         model["latentDim"] = vae.latent_dim
-        z_mean, z_log_var = batched.encode(vae, images, labels)
+        arrays = np.load(MODELS / name / "codes.npz")
         if role != "conditional":
-            model["codes"] = np.round(z_mean, 3).tolist()
+            model["codes"] = np.round(arrays["z_mean"].astype(float), 3).tolist()
         if role == "large":
-            spectrum, order = codes.kl_spectrum(z_mean, z_log_var)
-            model["order"] = order[:NUM_SLIDERS].tolist()
-            model["nats"] = np.round(spectrum[:NUM_SLIDERS], 2).tolist()
-            model["mixture"] = mixture(vae, dataset)
+            model["order"] = arrays["order"][:NUM_SLIDERS].tolist()
+            model["nats"] = np.round(arrays["spectrum"][:NUM_SLIDERS].astype(float), 2).tolist()
+            model["mixture"] = {
+                key: np.round(arrays[key].astype(float), 4).tolist()
+                for key in ("weights", "means", "roots")
+            }
             if dataset == ENCODED:
                 model["encoder"] = export(keras.Model(vae.encoder.input, vae.encoder.output[0]))
     return content
-
-
-def mixture(vae, dataset):
-    """Fits the mixture of `fd_mixture`: weights, means and roots of the covariances."""
-    images, _ = load_images(dataset, "train", 0.2)
-    ((_, _, fitted),) = codes.fit_mixture(batched.encode(vae, images)[0])
-    return {
-        "weights": np.round(fitted.weights_, 4).tolist(),
-        "means": np.round(fitted.means_, 3).tolist(),
-        "roots": np.round(np.linalg.cholesky(fitted.covariances_), 3).tolist(),
-    }
 
 
 def export(network):

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_keras import pretrained
-from vae_keras.data.load import load_images
+from vae_keras import pretrained, published
 from vae_keras.vae import VAE
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 HTML = Path(__file__).resolve().parents[1] / "site" / "html"
 PAGE = HTML / "explorer.html"
+MODELS = published.MODELS / pretrained.FOLDER
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
     not (PAGE.exists() and CHROMIUM), reason="needs the built site and Chromium"
@@ -145,7 +145,7 @@ def test_sliders_samples_and_classes_change_the_picture(open_page):
 def test_drawing_changes_the_reconstruction(open_page):
     page = open_page()
     vae = VAE.from_pretrained("fashion_mnist-z32")
-    image = load_images("fashion_mnist", "test")[0][:1]
+    image = np.load(MODELS / "fashion_mnist.npz")["images"][:1]
     before = picture(page, "draw", 1)
     np.testing.assert_array_equal(picture(page, "draw"), image.ravel())
     np.testing.assert_allclose(before, np.asarray(vae.reconstruct(image)).ravel() * 255, atol=1)

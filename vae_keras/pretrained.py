@@ -87,6 +87,7 @@ def save(vae, folder, card=None):
     _check_weights(vae)
     keras.saving.save_model(vae, folder, zipped=False)
     shutil.rmtree(folder / "assets", ignore_errors=True)  # empty
+    (folder / "metadata.json").unlink()  # only says when and with which version
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))

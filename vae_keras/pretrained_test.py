@@ -92,6 +92,16 @@ def test_files_are_small_and_keras_reads_them_too(build_vae, tmp_path):
     assert "(28, 28, 1)" in card and f'from_pretrained("{tmp_path / "model"}")' in card
 
 
+def test_the_same_model_makes_the_same_files(small_vae, tmp_path):
+    small_vae.save(tmp_path / "model.keras")
+    contents = []
+    for _ in range(2):
+        VAE.from_pretrained(tmp_path / "model.keras").save_pretrained(tmp_path / "model")
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()})
+    assert contents[0] == contents[1]
+    assert {*contents[0]} == {pretrained.CONFIG, pretrained.WEIGHTS, pretrained.CARD}
+
+
 def test_a_keras_file_is_loaded_as_it_is(small_vae, tmp_path):
     small_vae.save(tmp_path / "model.keras")
     again = VAE.from_pretrained(tmp_path / "model.keras")

@@ -1,16 +1,19 @@
 """The published models: which runs of the study they are, and what their cards say.
 
 `python -m vae_keras.study.publish` publishes in `models/pretrained` those whose runs are
-finished and have their weights: in `models/`, or in `$VAE_KERAS_MODELS`.
+finished and have their weights: in `models/`, or in `$VAE_KERAS_MODELS`. Beside them it leaves what
+the site's explorer shows of test images and their codes, so that building the site needs no data.
 """
 
 import sys
 
+import numpy as np
 import pandas as pd
 
 from vae_keras import pretrained, published, runtime
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.data.load import load_images
+from vae_keras.evaluation import batched, codes
 from vae_keras.evaluation.likelihood import elbo_terms
 from vae_keras.figures import names
 from vae_keras.runtime import keras
@@ -19,6 +22,8 @@ from vae_keras.study.parameters import PARAMETERS
 from vae_keras.vae import VAE
 
 MAX_BYTES = 4_000_000
+NUM_SHOWN = 300  # test images in the explorer
+MIXTURE_FRACTION = 0.2  # of the training images, to whose codes its mixture is fitted
 NUM_COMPARED = 2000  # test images on which the rounded model is compared with its run
 MEASURES = (
     *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "psnr", "ssim"),
@@ -92,14 +97,22 @@ def name_of(parameters):
 
 
 def main():
-    """Publishes what can be published, and says of each model what became of it."""
+    """Publishes what can be published, and says of each model what became of it.
+
+    Returns:
+        The exit code: 0, or 1 after one line on the standard error.
+    """
     for name, parameters in declared().items():
         weights = runs.models_folder() / runs.run_name(parameters) / "model.keras"
-        if runs.is_finished(parameters) and weights.exists():
-            publish_run(name, parameters)
-            print(f"{name}: published", flush=True)
-        else:
+        if not (runs.is_finished(parameters) and weights.exists()):
             print(f"{name}: not published, no finished run has left {weights}", flush=True)
+            continue
+        try:
+            publish_run(name, parameters)
+        except (OSError, ValueError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 1
+        print(f"{name}: published", flush=True)
     return 0
 
 
@@ -118,11 +131,15 @@ def publish_run(name, parameters):
     images, labels = load_images(parameters["dataset"], "test")
     vae = VAE.from_pretrained(run / "model.keras")
     vae.save_pretrained(folder)
-    compared = images[:NUM_COMPARED], None if labels is None else labels[:NUM_COMPARED]
+    compared = images[:NUM_COMPARED], labels[:NUM_COMPARED]
     elbos = {}
     for kind, model in (("exact", vae), ("rounded", VAE.from_pretrained(folder))):
         keras.utils.set_random_seed(0)
         elbos[kind] = elbo_terms(model, *compared)["elbo"]
+    shown = images[:NUM_SHOWN], labels[:NUM_SHOWN]
+    path = folder.with_name(f"{parameters['dataset']}.npz")
+    np.savez_compressed(path, images=shown[0], labels=shown[1].astype("uint8"))
+    np.savez_compressed(folder / "codes.npz", **describe_codes(vae, *shown, parameters["dataset"]))
     text = card(name, parameters, images.shape[1:], **elbos)
     (folder / pretrained.CARD).write_text(text, encoding="utf-8")
     size = (folder / pretrained.WEIGHTS).stat().st_size
@@ -130,6 +147,31 @@ def publish_run(name, parameters):
         raise ValueError(f"{folder} takes {size:,} bytes, which is more than {MAX_BYTES:,}")
     for file in (pretrained.CONFIG, pretrained.WEIGHTS):
         published.register(folder / file)
+
+
+def describe_codes(vae, images, labels, dataset):
+    """Describes the latent space of a model, for the explorer.
+
+    Args:
+        vae: a `VAE`.
+        images: test images, uint8 `(num_images, height, width, channels)`.
+        labels: integers, `(num_images,)`.
+        dataset: name of the data set, to whose training codes a mixture is fitted.
+
+    Returns:
+        Dict of arrays: `z_mean`, `(num_images, latent_dim)`; `spectrum` and `order`, see
+        `codes.kl_spectrum`; of an unconditional model also the Gaussians of `codes.fit_mixture`:
+        `weights`, `means` and `roots`, lower triangular roots of the covariances.
+    """
+    z_mean, z_log_var = batched.encode(vae, images, labels)
+    spectrum, order = codes.kl_spectrum(z_mean, z_log_var)
+    arrays = {"z_mean": z_mean, "spectrum": spectrum}
+    if not vae.num_classes:
+        train, _ = load_images(dataset, "train", MIXTURE_FRACTION)
+        ((_, _, mixture),) = codes.fit_mixture(batched.encode(vae, train)[0])
+        arrays |= {"weights": mixture.weights_, "means": mixture.means_}
+        arrays["roots"] = np.linalg.cholesky(mixture.covariances_)
+    return {name: values.astype("float32") for name, values in arrays.items()} | {"order": order}
 
 
 def card(name, parameters, image_shape, exact, rounded):
@@ -153,7 +195,7 @@ def card(name, parameters, image_shape, exact, rounded):
         ]
         for measure in measures
     ]
-    columns = ["measure", "this model", f"mean ± standard deviation, {len(rows)} seeds"]
+    columns = ["measure", "this model", f"mean ± standard deviation (seeds: {len(rows)})"]
     shown = [key for key in PARAMETERS if key != "image_size"]  # that of folders
     recipe = [[names.heading(key), names.format_value(key, parameters[key])] for key in shown]
     classes = DATASETS[parameters["dataset"]]["classes"]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from vae_keras import published
@@ -7,20 +8,20 @@ from vae_keras.vae import VAE
 
 @pytest.fixture
 def finished(build_vae, tmp_path, monkeypatch):
-    """Two seeds of a model of `digits` with weights, a checkout of its own to publish it in."""
-    grid = {"dataset": ["digits"], "latent_dim": [2], "conditional": [True], "seed": [0, 1]}
-    monkeypatch.setitem(sweeps.SWEEPS, "pretrained", [grid, {"dataset": ["digits"]}])
+    """Two models of `digits`, two seeds each, and a checkout of its own to publish them in."""
+    grid = {"dataset": ["digits"], "latent_dim": [2], "conditional": [False, True]}
+    grids = [grid | {"seed": [0, 1]}, {"dataset": ["digits"]}]
+    monkeypatch.setitem(sweeps.SWEEPS, "pretrained", grids)
     monkeypatch.setattr(published, "MODELS", tmp_path / "checkout" / "models")
     monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
     published.REGISTRY.write_text("")
-    vae = build_vae(num_classes=10)
     for parameters in sweeps.declared_runs("pretrained", "study"):
-        if parameters["conditional"]:
+        if parameters["latent_dim"] == 2:
             folder = runs.start_run(**parameters)
+            vae = build_vae(num_classes=10 if parameters["conditional"] else 0)
             vae.save(folder / "model.keras")
             elbo = -30.0 - 4 * parameters["seed"]
             runs.finish_run(folder, {"elbo": elbo, "num_test_images": 360})
-    return vae
 
 
 def test_names_say_what_varies():
@@ -44,8 +45,21 @@ def test_finished_runs_are_published_with_a_card(finished, capsys):
     assert "None" not in card and "nan" not in card
 
 
-def test_a_model_that_is_too_large_is_not_registered(finished, monkeypatch):
+def test_what_the_explorer_shows_is_left_beside_the_models(finished):
+    assert publish.main() == 0
+    folder = published.MODELS / "pretrained"
+    shown = np.load(folder / "digits.npz")
+    vae, arrays = VAE.from_pretrained("digits-z2"), np.load(folder / "digits-z2" / "codes.npz")
+    np.testing.assert_allclose(arrays["z_mean"], vae.encode(shown["images"])[0], atol=0.05)
+    assert sorted(arrays["order"]) == [0, 1] and arrays["weights"].sum() == pytest.approx(1)
+    covariances = arrays["roots"] @ arrays["roots"].swapaxes(1, 2)
+    spread = np.einsum("k,kij->ij", arrays["weights"], covariances).trace()
+    assert 0 < spread < arrays["z_mean"].var(axis=0).sum() * 1.5
+    assert "weights" not in np.load(folder / "digits-z2-conditional" / "codes.npz")
+
+
+def test_a_model_that_is_too_large_is_not_registered(finished, monkeypatch, capsys):
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="which is more than 1,000"):
-        publish.main()
+    assert publish.main() == 1
+    assert "which is more than 1,000" in capsys.readouterr().err
     assert published.names() == []
