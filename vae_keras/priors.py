@@ -16,8 +16,8 @@ NUM_MOMENTS = 5000  # draws from which the spread of a prior is measured
 class Prior(keras.layers.Layer):
     """Base of all priors: the KL divergence by one draw.
 
-    Subclasses have `log_prob(z)`, nats per code for `z` of shape `(..., latent_dim)`, and
-    `sample(num_codes, draw)`, codes `(num_codes, latent_dim)`.
+    Subclasses have `log_prob(z)`, nats per code for `z` of shape `(num_codes, latent_dim)`, and
+    `sample(num_codes, draw)`, codes of that shape.
     """
 
     def __init__(self, **kwargs):

@@ -16,12 +16,12 @@ class CouplingFlow(keras.layers.Layer):
         hidden_units: units of the network in each of them.
 
     Call arguments:
-        z: `(..., dim)`, two dimensions or more.
-        context: what the networks also read, `(..., context_dim)`, or None.
+        z: `(batch_size, dim)`, two dimensions or more.
+        context: what the networks also read, `(batch_size, context_dim)`, or None.
 
     Returns:
         Pair of the images of `z`, of the same shape, and of the logarithm of the absolute
-        determinant of the Jacobian there, `(...,)`.
+        determinant of the Jacobian there, `(batch_size,)`.
 
     Reference:
         Dinh et al., 2017, "Density Estimation Using Real NVP", sections 3.2 to 3.5.

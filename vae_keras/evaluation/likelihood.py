@@ -232,7 +232,8 @@ def _log_weights(vae, images, labels, moments, num_samples):
 
     kinds = (tf.float32, tf.float32)
     z, weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=kinds)
-    return tf.transpose(weights + vae.prior.log_prob(z))  # of all draws at once
+    log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # of all draws at once
+    return tf.transpose(weights + tf.reshape(log_prior, tf.shape(weights)))
 
 
 def _sum_over_grid(vae, images, labels):
