@@ -79,6 +79,7 @@ VALUES = {
     "cifar10": "CIFAR-10",
     "mnist": "MNIST",
     "svhn": "SVHN",
+    "dsprites": "dSprites",
     "bce": "cross-entropy",
     "mse": "unit variance",
     "sigma": "learned variance",
