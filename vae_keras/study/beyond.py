@@ -12,7 +12,7 @@ from vae_keras.study.reproduction_networks import NETWORKS
 
 NETWORKS = {**NETWORKS, "ladder": ladder.LADDER}
 PRIORS = {"vamp": priors.VampPrior, "flow": priors.FlowPrior}
-POSTERIORS = {"flow": posteriors.FlowPosterior}
+POSTERIORS = {"coupling_flow": posteriors.FlowPosterior}
 OBJECTIVES = {
     "iwae": objectives.ImportanceWeighted,
     "tc": objectives.BetaTC,

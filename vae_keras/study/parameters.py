@@ -15,7 +15,7 @@ CHOICES = {
     ),
     "learning_rate_schedule": ("linear", "constant"),
     "prior": ("normal", "vamp", "flow", "second_stage"),
-    "posterior": ("normal", "flow"),
+    "posterior": ("normal", "coupling_flow"),
     "objective": ("elbo", "iwae", "tc", "mmd"),
 }
 # name: (type, lowest value, highest value); those in ABOVE must be above the lowest one.

@@ -111,11 +111,14 @@ def test_the_usual_values_beyond_are_no_other_run(valid):
     [
         ({"prior": "vamp", "conditional": True}, 'the prior "vamp" takes no class labels'),
         ({"prior": "flow", "free_bits": 0.1}, "known for each latent dimension"),
-        ({"posterior": "flow", "free_bits": 0.1}, "known for each latent dimension"),
-        ({"posterior": "flow", "objective": "tc"}, "needs a diagonal posterior"),
+        ({"posterior": "coupling_flow", "free_bits": 0.1}, "known for each latent dimension"),
+        ({"posterior": "coupling_flow", "objective": "tc"}, "needs a diagonal posterior"),
         ({"architecture": "ladder", "objective": "tc"}, "needs a diagonal posterior"),
         ({"architecture": "ladder", "prior": "vamp"}, "a `prior` and a `posterior` of its own"),
-        ({"architecture": "ladder", "posterior": "flow"}, "a `prior` and a `posterior` of its"),
+        (
+            {"architecture": "ladder", "posterior": "coupling_flow"},
+            "a `prior` and a `posterior` of its",
+        ),
         ({"architecture": "ladder", "prior": "second_stage"}, "has a `prior` of its own"),
         ({"architecture": "ladder", "conditional": True}, "takes no class labels"),
     ],

@@ -35,7 +35,7 @@ def test_runs_beyond_the_plain_vae_share_the_table_and_leave_other_names_as_they
     usual = runs.run_name(valid)
     assert usual == "fashion_mnist_residual_bce_z2_beta1_seed0_99d3ac1d"
     assert runs.run_name({**valid, **BEYOND}) == usual
-    others = dict(prior="vamp", posterior="flow", objective="iwae", perceptual=0.5)
+    others = dict(prior="vamp", posterior="coupling_flow", objective="iwae", perceptual=0.5)
     changed = [{**valid, name: value} for name, value in others.items()]
     assert len({usual, *map(runs.run_name, changed)}) == len(BEYOND) + 1
     for parameters in (valid, *changed):

@@ -26,6 +26,7 @@ FIXED = {
     "seed": 0,
     **BEYOND,
 }
+PARTS = ("architecture", *BEYOND, "free_bits")
 SAID = ("latent_dim", "beta", "likelihood", "architecture")  # also where it is that setting
 # How all of them are trained. A budget overrides it, and a sweep's grid overrides both.
 RECIPE = {
@@ -98,7 +99,7 @@ BEYOND_SWEEPS = {
     "priors": [GREY | {"prior": ["normal", "vamp", "flow", "second_stage"]}],
     "objectives": [
         GREY | {"objective": ["elbo", "iwae"]},
-        GREY | {"posterior": ["flow"]},
+        GREY | {"posterior": ["coupling_flow"]},
         GREY | {"objective": ["mmd"], "beta": [MMD_WEIGHT]},
         GREY | {"perceptual": [PERCEPTUAL_WEIGHT]},
     ],
@@ -230,6 +231,30 @@ def describe(rows):
             common.append(f"{names.COLUMNS[name][0]} {texts}")
     over = f" over {'; '.join(varied)}" if varied else ""
     return f"**Runs: {len(rows)}**{over}. Common to all: {', '.join(common)}."
+
+
+def parts(rows):
+    """Names the parts of runs beyond the plain VAE, for a notebook.
+
+    Args:
+        rows: `pandas.DataFrame`, rows of `runs.load_results`.
+
+    Returns:
+        List of texts: "plain VAE", "VampPrior", "two levels, free bits 0.05", "beta-TC".
+    """
+    texts = []
+    for row in rows.to_dict("records"):
+        changed = {name: row[name] for name in PARTS if row[name] != FIXED[name]}
+        words = [names.format_value(name, value) for name, value in changed.items()]
+        headings = [names.COLUMNS[name][0] for name in changed]
+        texts.append(
+            ", ".join(
+                word if isinstance(value, str) else f"{heading} {word}"
+                for heading, word, value in zip(headings, words, changed.values(), strict=True)
+            )
+            or "plain VAE"
+        )
+    return texts
 
 
 def title(parameters):
