@@ -3,6 +3,8 @@
 >>> vae.sample(16, codes=Mixture(vae, images))
 """
 
+import math
+
 import keras
 import numpy as np
 from keras import layers
@@ -11,6 +13,9 @@ from vae_keras.evaluation.batched import encode, over_batches
 from vae_keras.evaluation.codes import fit_mixture, sample_mixture
 from vae_keras.recipe import build_optimizer
 from vae_keras.vae import VAE
+
+BATCH_SIZE = 256  # codes
+FIRST_SCALE = 0.02  # standard deviation at the start, as a share of the codes' range
 
 
 class Mixture:
@@ -43,14 +48,14 @@ class SecondStage:
         vae: a `VAE`.
         images: training images, `(num_images, height, width, channels)`.
         labels: integers, `(num_images,)`; needed by a conditional model only.
-        epochs: passes over their codes.
+        num_steps: training steps, at least; whole passes over the codes are made.
         hidden_units: units of each of two hidden layers on either side.
 
     Reference:
         Dai & Wipf, 2019, "Diagnosing and Enhancing VAE Models", section 3.
     """
 
-    def __init__(self, vae, images, labels=None, epochs=20, hidden_units=512):
+    def __init__(self, vae, images, labels=None, num_steps=4000, hidden_units=512):
         def draw(images, labels):
             moments = vae.moments(images, labels)
             return vae.posterior.sample(moments, vae.prior, vae.sampler)[0]
@@ -61,9 +66,12 @@ class SecondStage:
         pixels = ((codes - self.lowest) / self.range + 0.1)[:, None, None]
         self.vae = VAE(*_build_networks(vae.latent_dim, hidden_units), likelihood="sigma")
         self.vae.adapt(pixels)
-        num_steps = epochs * -(-len(pixels) // 256)
-        self.vae.compile(optimizer=build_optimizer(1e-3, "linear", num_steps))
-        self.vae.fit(pixels, batch_size=256, epochs=epochs, verbose=0)
+        # From the codes' own deviation on it would leave its latent dimensions unused.
+        self.vae.log_scale.assign(math.log(FIRST_SCALE))
+        steps = math.ceil(len(pixels) / BATCH_SIZE)
+        epochs = math.ceil(num_steps / steps)
+        self.vae.compile(optimizer=build_optimizer(4e-3, "linear", epochs * steps))
+        self.vae.fit(pixels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 
     def sample(self, num_codes, draw):
         """Draws codes, `(num_codes, latent_dim)`.

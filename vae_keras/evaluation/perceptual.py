@@ -29,7 +29,7 @@ def load_features(dataset, image_shape):
         return build_vgg(image_shape)
     judge = keras.models.load_model(published.fetch(name), compile=False)
     images = keras.Input(image_shape)
-    grey_levels = keras.layers.Rescaling(255.0, dtype="float32")(images)
+    grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
     copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # of float images
     copy.set_weights(judge.get_weights())
     kinds = (keras.layers.ReLU, keras.layers.Add)
