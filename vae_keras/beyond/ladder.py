@@ -49,8 +49,11 @@ class LadderPrior(Prior):
     def attach(self, encoder):
         super().attach(encoder)
         self.upper_dim = upper_dim(self.latent_dim)
-        dense, num_moments = keras.layers.Dense, 2 * (self.latent_dim - self.upper_dim)
-        layers = [dense(self.hidden_units, "relu"), dense(num_moments, kernel_initializer="zeros")]
+        num_moments = 2 * (self.latent_dim - self.upper_dim)
+        layers = [
+            keras.layers.Dense(self.hidden_units, "relu", dtype="float32"),
+            keras.layers.Dense(num_moments, kernel_initializer="zeros", dtype="float32"),
+        ]
         self.network = keras.Sequential(layers, name="top_down")
         self.network.build((None, self.upper_dim))
 

@@ -234,6 +234,22 @@ def test_importance_weighting_gives_the_exact_likelihood(build_vae):
         np.testing.assert_allclose(many, exact, atol=0.05, err_msg=kind)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_densities_are_in_float32_under_mixed_precision(build_vae, kind):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        vae = shaken(build_vae("residual", latent_dim=4, **KINDS[kind]()))
+        vae.fit(IMAGES, batch_size=8, verbose=0)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    moments = vae.moments(IMAGES)
+    z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
+    kl_parts = vae.posterior.kl_parts(moments, z, log_q, vae.prior)
+    for values in (z, log_q, kl_parts, vae.prior.log_prob(z), *vae.encode(IMAGES)):
+        assert values.dtype == "float32"
+
+
 def test_codes_may_come_from_another_prior(build_vae):
     class Point(Prior):
         def sample(self, num_codes, draw):
