@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vae_keras import pretrained
+from vae_keras import beyond, pretrained  # noqa: F401, for saved models: registers its classes
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw

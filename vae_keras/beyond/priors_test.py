@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -257,3 +260,14 @@ def test_codes_may_come_from_another_prior(build_vae):
 
     vae = build_vae()
     np.testing.assert_allclose(vae.sample(3, codes=Point()), vae.decode(np.ones((3, 2), "float32")))
+
+
+def test_another_process_finds_the_classes_of_a_saved_model(build_vae, tmp_path):
+    build_vae(latent_dim=4, **KINDS["ladder"]()).save(tmp_path / "model.keras")
+    code = (
+        "import sys, keras; from vae_keras import VAE;"
+        "print(type(keras.models.load_model(sys.argv[1]).prior).__name__)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.keras")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.split() == ["LadderPrior"], result.stderr

@@ -153,7 +153,8 @@ def test_every_set_has_a_name_of_its_own_and_its_folder_gives_it_back(one, other
     folder = runs.start_run(**one)
     assert folder.parent == runs.models_folder() and folder.name == runs.run_name(one)
     runs.finish_run(folder, {"elbo": -1.0})
-    assert runs.read_record(folder) == {"run": folder.name, **one, "elbo": -1.0}
+    record = {"run": folder.name, **one, **BEYOND, "elbo": -1.0}
+    assert runs.read_record(folder) == record
 
 
 @quick
