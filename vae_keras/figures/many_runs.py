@@ -79,7 +79,7 @@ def settings(table, column, measures, title=None):
         for panel, measure in zip(row, found, strict=True):
             values = chosen.groupby(column, sort=False)[measure]
             heights = [places.index(name) for name in values.groups]
-            panel.plot(chosen[measure], chosen[column].map(places.index), color=color, **SEED)
+            panel.plot(chosen[measure], chosen[column].map(places.index), "o", color=color, **SEED)
             errors = [_half_width(seeds.dropna()) for _, seeds in values]
             means = [seeds.mean() for _, seeds in values]
             panel.errorbar(means, heights, xerr=errors, fmt="o", color=color, capsize=2)
