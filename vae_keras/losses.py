@@ -127,14 +127,13 @@ def kl_divergence(z_mean, z_log_var):
     return ops.sum(kl_per_dim(z_mean, z_log_var), axis=-1)
 
 
-def free_bits_divergence(z_mean, z_log_var, free_bits):
+def free_bits_divergence(kl_parts, free_bits):
     """KL divergence in which each latent dimension costs at least `free_bits`.
 
     A dimension below that level on the average of the batch gets no gradient from the KL term.
 
     Args:
-        z_mean: means of the posterior, `(batch_size, latent_dim)`.
-        z_log_var: logarithms of its variances, `(batch_size, latent_dim)`.
+        kl_parts: nats per image and latent dimension, `(batch_size, latent_dim)`.
         free_bits: nats per latent dimension that are free, at least 0.
 
     Returns:
@@ -145,8 +144,23 @@ def free_bits_divergence(z_mean, z_log_var, free_bits):
         Kingma et al., 2016, "Improved Variational Inference with Inverse Autoregressive Flow",
         appendix C.8.
     """
-    mean_kl = ops.mean(kl_per_dim(z_mean, z_log_var), axis=0)
-    return ops.broadcast_to(ops.sum(ops.maximum(mean_kl, free_bits)), ops.shape(z_mean)[:1])
+    mean_kl = ops.mean(kl_parts, axis=0)
+    return ops.broadcast_to(ops.sum(ops.maximum(mean_kl, free_bits)), ops.shape(kl_parts)[:1])
+
+
+def log_normal(z, mean, log_var):
+    """Log-density of diagonal normal distributions, summed over the last axis.
+
+    Args:
+        z: `(..., latent_dim)`.
+        mean: means, broadcastable to the shape of `z`.
+        log_var: logarithms of variances, broadcastable to the shape of `z`.
+
+    Returns:
+        Nats, `(...,)`.
+    """
+    squares = ops.square(z - mean) * ops.exp(-log_var)
+    return -0.5 * ops.sum(squares + log_var + math.log(2 * math.pi), axis=-1)
 
 
 def _sum_pixels(values):

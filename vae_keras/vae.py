@@ -7,16 +7,20 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vae_keras import pretrained
+from vae_keras import beyond, pretrained  # noqa: F401, for saved models: registers its classes
 from vae_keras.layers import Sampler
-from vae_keras.losses import LIKELIHOODS, SCALES, free_bits_divergence, kl_divergence
+from vae_keras.losses import LIKELIHOODS, SCALES
+from vae_keras.objectives import ELBO, Draw
+from vae_keras.posteriors import DiagonalNormal
+from vae_keras.priors import StandardNormal
 
 NUM_ADAPTED = 10_000  # images from which `adapt` computes means and deviations
+PARTS = ("encoder", "decoder", "prior", "posterior", "objective")
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VAE(keras.Model):
-    """Variational autoencoder with a standard normal prior and a diagonal normal posterior.
+    """Variational autoencoder: by default a standard normal prior, a diagonal normal posterior.
 
     It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image. `kl_weight`
     is a variable that starts at `beta`; `KLSchedule` may move it. The shape of the images, the
@@ -39,6 +43,9 @@ class VAE(keras.Model):
             two learn their scale, the weight `log_scale`.
         beta: weight of the KL divergence in the training loss, at least 0.
         free_bits: nats of KL divergence per latent dimension that cost nothing, at least 0.
+        prior: a `Prior`, by default `StandardNormal()`; `vae_keras.beyond.priors` has others.
+        posterior: by default `DiagonalNormal()`; `vae_keras.beyond.posteriors` has another one.
+        objective: by default `ELBO()`; `vae_keras.beyond.objectives` has others.
         **kwargs: `name` and `dtype` of the model.
 
     Raises:
@@ -49,7 +56,18 @@ class VAE(keras.Model):
         "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework".
     """
 
-    def __init__(self, encoder, decoder, likelihood="bce", beta=1.0, free_bits=0.0, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        likelihood="bce",
+        beta=1.0,
+        free_bits=0.0,
+        prior=None,
+        posterior=None,
+        objective=None,
+        **kwargs,
+    ):
         super().__init__(autocast=False, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(
@@ -65,6 +83,11 @@ class VAE(keras.Model):
         self.beta = beta
         self.free_bits = free_bits
         self.sampler = Sampler(dtype="float32", name="z")
+        self.prior = prior or StandardNormal()
+        self.posterior = posterior or DiagonalNormal()
+        self.objective = objective or ELBO()
+        self.prior.attach(encoder)
+        self.posterior.attach(encoder)
         self.kl_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, dtype="float32", name="kl_weight"
         )
@@ -84,8 +107,8 @@ class VAE(keras.Model):
     def adapt(self, images):
         """Starts the model at the statistics of its data; call it once, before training.
 
-        Sets the bias of the decoder's logits to the mean grey level of each channel, and a learned
-        scale to the deviation of the pixels around it.
+        Sets the bias of the decoder's logits to the mean grey level of each channel, a learned
+        scale to the deviation of the pixels around it, and pseudo-inputs to images.
 
         Args:
             images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`; 10,000 of
@@ -98,6 +121,7 @@ class VAE(keras.Model):
         check_images(images, self.image_shape)
         pixels = np.asarray(images[:: max(1, len(images) // NUM_ADAPTED)], "float32")
         pixels /= 255 if images.dtype == np.uint8 else 1
+        self.prior.adapt(pixels)
         mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
         bias = _last_bias(self.decoder)
         if bias is None or math.prod(bias.shape) % len(mean):
@@ -119,7 +143,7 @@ class VAE(keras.Model):
         return super().evaluate(x, *args, **kwargs)
 
     def encode(self, images, labels=None, training=False):
-        """Maps images to the parameters of their posteriors.
+        """Maps images to the means and the logarithms of the variances of their posteriors.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
@@ -132,6 +156,10 @@ class VAE(keras.Model):
         Raises:
             ValueError: if the images are of another type, shape or range.
         """
+        return self.posterior.center(self.moments(images, labels, training), self.prior)
+
+    def moments(self, images, labels=None, training=False):
+        """Returns the encoder's outputs, with which `posterior` begins; arguments as `encode`."""
         inputs = self._with_labels(self._to_unit_range(images), labels)
         z_mean, z_log_var = self.encoder(inputs, training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
@@ -165,18 +193,19 @@ class VAE(keras.Model):
         """
         return self.decode(self.encode(images, labels)[0], labels)
 
-    def sample(self, num_images, labels=None):
+    def sample(self, num_images, labels=None, codes=None):
         """Decodes draws from the prior.
 
         Args:
             num_images: number of images, at least 1.
             labels: integers, `(num_images,)`; an unconditional model ignores them.
+            codes: what to draw the codes from in place of the model's prior: another `Prior`, or
+                what is fitted to training codes, such as `evaluation.fitted.Mixture`.
 
         Returns:
             Images in [0, 1], `(num_images, height, width, channels)`.
         """
-        zeros = ops.zeros((num_images, self.latent_dim))
-        return self.decode(self.sampler((zeros, zeros)), labels)
+        return self.decode((codes or self.prior).sample(num_images, self.sampler), labels)
 
     def call(self, inputs):
         """Reconstructs images, or pairs of images and labels, from their posterior means."""
@@ -194,9 +223,7 @@ class VAE(keras.Model):
         Returns:
             Nats per image, `(batch_size,)`, summed over pixels and channels.
         """
-        logits = self.logits(z, labels, training)
-        scale = () if self.log_scale is None else (self.log_scale,)
-        return LIKELIHOODS[self.likelihood](self._to_unit_range(images), logits, *scale)
+        return self._likelihood(self._to_unit_range(images), self.logits(z, labels, training))
 
     @classmethod
     def from_pretrained(cls, source):
@@ -248,20 +275,20 @@ class VAE(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
             "likelihood": self.likelihood,
             "beta": self.beta,
             "free_bits": self.free_bits,
+            **{part: keras.saving.serialize_keras_object(getattr(self, part)) for part in PARTS},
         }
 
     @classmethod
     def from_config(cls, config):
-        networks = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("encoder", "decoder")
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part])
+            for part in PARTS
+            if part in config
         }
-        return cls(**{**config, **networks})
+        return cls(**{**config, **parts})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Everything is built but the optimizer. Keras would build it from the mean image of all
@@ -271,18 +298,29 @@ class VAE(keras.Model):
                 self.optimizer.build(self.trainable_variables)
 
     def _terms(self, data, training=False):
-        """Computes what is minimised and tracked, `(batch_size,)` each, from one draw of z."""
+        """Computes what is minimised and tracked, `(batch_size,)` each, from draws of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        posterior = self.encode(images, labels, training)
-        z = self.sampler(posterior)
-        reconstruction_loss = self.reconstruction_loss(images, z, labels, training)
-        kl = kl_divergence(*posterior)
-        rate = free_bits_divergence(*posterior, self.free_bits) if self.free_bits else kl
+        moments = self.moments(images, labels, training)
+        images = self._to_unit_range(images)
+        draws = [
+            self._draw(images, labels, moments, training) for _ in range(self.objective.num_draws)
+        ]
+        kl_divergences = [ops.sum(draw.kl_parts, axis=-1) for draw in draws]
         return {
-            "loss": reconstruction_loss + self.kl_weight * rate,
-            "reconstruction_loss": reconstruction_loss,
-            "kl_divergence": kl,
+            "loss": self.objective.loss(self, images, moments, draws),
+            "reconstruction_loss": sum(draw.reconstruction_loss for draw in draws) / len(draws),
+            "kl_divergence": sum(kl_divergences) / len(draws),
         }
+
+    def _draw(self, images, labels, moments, training):
+        z, log_q = self.posterior.sample(moments, self.prior, self.sampler)
+        logits = self.logits(z, labels, training)
+        kl_parts = self.posterior.kl_parts(moments, z, log_q, self.prior)
+        return Draw(z, log_q, kl_parts, logits, self._likelihood(images, logits))
+
+    def _likelihood(self, images, logits):
+        scale = () if self.log_scale is None else (self.log_scale,)
+        return LIKELIHOODS[self.likelihood](images, logits, *scale)
 
     def _track(self, terms):
         for tracker in self.trackers:

@@ -1,6 +1,7 @@
 """What the data sets are: the shape of their images, their classes, their sources."""
 
 DIGITS = tuple("0123456789")
+SHAPES = ("square", "ellipse", "heart")
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
@@ -81,7 +82,20 @@ DATASETS = {
         "substitute": None,
         "source": "Parts of the two photographs of scikit-learn; CC BY",
     },
+    "sprites": {
+        "image_shape": (32, 32, 1),
+        "classes": SHAPES,
+        "substitute": None,
+        "source": "Drawn by this library, as dSprites are",
+    },
+    "dsprites": {
+        "image_shape": (64, 64, 1),
+        "classes": SHAPES,
+        "substitute": "sprites",
+        "source": "dSprites: Matthey et al., 2017",
+    },
 }
+SPRITES = ("sprites", "dsprites")  # whose images have known factors, see `vae_keras.data.sprites`
 
 
 def is_own(name):

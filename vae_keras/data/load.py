@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from vae_keras.data import archive, download, folder
-from vae_keras.data.catalogue import DATASETS, is_own
+from vae_keras.data import archive, download, folder, sprites
+from vae_keras.data.catalogue import DATASETS, SPRITES, is_own
 from vae_keras.data.embedded import read_embedded
 
 CACHE = "Keras's cache"
@@ -19,8 +19,8 @@ def load_images(name, split, fraction=1.0, image_size=32):
     """Loads one split of a data set.
 
     A data set of the catalogue comes from `$VAE_KERAS_DATA/<name>.npz`, from scikit-learn, or from
-    Keras's cache, after a download if need be. Its validation images are the last tenth of the
-    official training images, at most 5,000.
+    Keras's cache, after a download if need be; `sprites` are drawn. Its validation images are the
+    last tenth of the official training images, at most 5,000.
 
     A user's own images are the files of a folder (see `read_folder`) or the arrays of an `.npz`
     file (see `read_archive`). A hash of the file's name, or of the image's position in the array,
@@ -32,8 +32,8 @@ def load_images(name, split, fraction=1.0, image_size=32):
             or a `pathlib.Path`.
         split: `"train"`, `"validation"` or `"test"`.
         fraction: share of the split, above 0 and at most 1: its first images, at least one.
-        image_size: height and width in pixels of images from a folder, divisible by 4. Other
-            images keep their size.
+        image_size: height and width in pixels of images from a folder, divisible by 4, and of
+            `sprites`, 32 or 64. Other images keep their size.
 
     Returns:
         The images, uint8 `(num_images, height, width, channels)`, and their labels, int64
@@ -88,8 +88,8 @@ def locate(name):
         name: as for `load_images`.
 
     Returns:
-        `(name, place, stamp)`. The place is a path, `"scikit-learn"` or `"Keras's cache"`. The
-        stamp of a path changes with the files.
+        `(name, place, stamp)`. The place is a path, `"scikit-learn"`, `"Keras's cache"`, or None of
+        what is drawn. The stamp of a path changes with the files.
 
     Raises:
         ValueError: if `name`, `VAE_KERAS_DATA` or the folder is not valid.
@@ -113,6 +113,8 @@ def locate(name):
     place = os.path.join(data_folder, f"{name}.npz")
     if data_folder and os.path.lexists(place):
         return name, place, _stamp(place)
+    if name in SPRITES:
+        return name, None, None
     return name, CACHE if DATASETS[name]["substitute"] else "scikit-learn", None
 
 
@@ -120,7 +122,7 @@ def locate(name):
 def _read(name, place, stamp, image_size):
     """Returns a dict from split to `(images, labels)`, and the names of the classes."""
     if name in DATASETS:
-        splits, classes = _read_known(name, place), DATASETS[name]["classes"]
+        splits, classes = _read_known(name, place, image_size), DATASETS[name]["classes"]
     elif name.startswith("folder:"):
         images, names = folder.read_folder(place, stamp, image_size)
         labels, classes = folder.split_classes(names)
@@ -133,11 +135,13 @@ def _read(name, place, stamp, image_size):
     return splits, classes
 
 
-def _read_known(name, place):
+def _read_known(name, place, image_size):
     if place == "scikit-learn":
         arrays = read_embedded(name)
     elif place == CACHE:
         arrays = download.read_download(name)
+    elif name in SPRITES:
+        arrays = sprites.read_sprites(name, place, image_size)
     else:
         arrays = archive.read_archive(place, DATASETS[name])
     x, y = arrays["x_train"], arrays["y_train"].astype("int64")

@@ -13,6 +13,44 @@ ACTIVE_UNIT_VARIANCE = 0.01
 USED_UNIT_NATS = 0.5
 
 
+def draw_codes(source, num_codes, seed=0):
+    """Draws codes, the same in every run.
+
+    Args:
+        source: a `Prior`, or what is fitted to codes, see `fitted`.
+        num_codes: number of codes.
+        seed: seed of the draws.
+
+    Returns:
+        float32, `(num_codes, latent_dim)`.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(moments):
+        mean, log_var = (np.asarray(moment) for moment in moments)
+        return mean + np.exp(0.5 * log_var) * rng.standard_normal(mean.shape, "float32")
+
+    return np.asarray(source.sample(num_codes, draw))
+
+
+def relative_to_prior(vae, z_mean, z_log_var):
+    """Expresses posteriors in units of the prior: mean 0 and deviation 1 of each dimension.
+
+    Under the standard normal prior they stay as they are. Under another one the spectrum of the
+    result says what each dimension would cost if the prior were normal.
+
+    Args:
+        vae: a `VAE`.
+        z_mean: means of the posteriors, `(num_images, latent_dim)`.
+        z_log_var: logarithms of their variances, `(num_images, latent_dim)`.
+
+    Returns:
+        The pair in these units.
+    """
+    mean, deviation = (np.asarray(part) for part in vae.prior.spread(vae.sampler))
+    return (z_mean - mean) / deviation, z_log_var - 2 * np.log(deviation)
+
+
 def kl_spectrum(z_mean, z_log_var):
     """Computes the KL divergence of each latent dimension, largest first.
 

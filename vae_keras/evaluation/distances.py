@@ -7,6 +7,7 @@ import numpy as np
 
 from vae_keras.data.download import fetch
 from vae_keras.evaluation.batched import decode, over_batches
+from vae_keras.evaluation.codes import draw_codes
 from vae_keras.runtime import keras, tf
 
 BATCH_SIZE = 250
@@ -115,7 +116,7 @@ def evaluate_fid(vae, test):
     except (OSError, ValueError) as error:
         print(f"FID is not computed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return {}
-    codes = np.random.default_rng(0).standard_normal((NUM_FID_IMAGES, vae.latent_dim), "float32")
+    codes = draw_codes(vae.prior, NUM_FID_IMAGES)
     given = np.resize(labels, NUM_FID_IMAGES) if vae.num_classes else None
     sets = (decode(vae, codes, given), images)
     distance = frechet_distance(*(_inception_features(inception, part) for part in sets))

@@ -5,10 +5,12 @@ import numpy as np
 from vae_keras.evaluation.batched import decode, encode, reconstruct
 from vae_keras.evaluation.codes import (
     active_units,
+    draw_codes,
     fit_mixture,
     kl_spectrum,
     participation_ratio,
     probe_accuracy,
+    relative_to_prior,
     sample_mixture,
     used_units,
 )
@@ -68,7 +70,7 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
     images, labels = test
     train = random_images(train, NUM_TRAIN_IMAGES)
     z_mean, z_log_var = encode(vae, images, labels)
-    spectrum, _ = kl_spectrum(z_mean, z_log_var)
+    spectrum, _ = kl_spectrum(*relative_to_prior(vae, z_mean, z_log_var))
     metrics = {
         **_elbos(vae, test, train),
         **(_likelihood(vae, test, train, num_nll_images) if num_nll_images else {}),
@@ -85,7 +87,7 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
     return metrics
 
 
-def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
+def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES, source=None):
     """Measures how far generated images are from images held out of training.
 
     The distances are Fréchet distances between features of the data set's judge: they are not FID,
@@ -100,6 +102,7 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
             `(num_images, height, width, channels)` and integers `(num_images,)` or None.
         train: the same, of the training images; a mixture is fitted to the codes of 10,000.
         num_samples: number of samples of each kind.
+        source: what codes are drawn from in place of the prior, such as `fitted.SecondStage`.
 
     Returns:
         Dict of numbers, empty without a judge:
@@ -123,7 +126,7 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES):
         return frechet_distance(extract(judge, pictures), reference)
 
     given = np.resize(labels, num_samples) if vae.num_classes else None
-    prior = np.random.default_rng(0).standard_normal((num_samples, vae.latent_dim), "float32")
+    prior = draw_codes(source or vae.prior, num_samples)
     train_images, train_labels = random_images(train, NUM_TRAIN_IMAGES)
     z_mean, _ = encode(vae, train_images, train_labels)
     mixtures = fit_mixture(z_mean, train_labels if vae.num_classes else None)

@@ -30,9 +30,10 @@ def elbo_terms(vae, images, labels=None):
     """
 
     def terms(images, labels):
-        posterior = vae.encode(images, labels)
-        loss = vae.reconstruction_loss(images, vae.sampler(posterior), labels)
-        return loss, kl_divergence(*posterior)
+        moments = vae.moments(images, labels)
+        z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
+        kl_parts = vae.posterior.kl_parts(moments, z, log_q, vae.prior)
+        return vae.reconstruction_loss(images, z, labels), tf.reduce_sum(kl_parts, axis=-1)
 
     loss, kl = (float(part.mean(dtype="float64")) for part in over_batches(terms, images, labels))
     return {"elbo": -(loss + kl), "reconstruction_loss": loss, "kl_divergence": kl}
@@ -204,8 +205,8 @@ def _importance_weighted_nll(vae, images, targets, labels, num_samples):
 
     @tf.function(reduce_retracing=True)
     def log_weights(images, targets, labels):
-        posterior = vae.encode(images, labels)
-        return _log_weights(vae, targets, labels, posterior, num_samples)
+        moments = vae.moments(images, labels)
+        return _log_weights(vae, targets, labels, moments, num_samples)
 
     weights = over_batches(log_weights, images, targets, labels, batch_size=BATCH_SIZE)
     return float(np.log(num_samples) - logsumexp(weights.astype("float64"), axis=1).mean())
@@ -215,25 +216,24 @@ def _elbos(vae, images, labels, posterior):
     """ELBO of each image, `(num_images,)`; the log-weights vary less than the loss with its KL."""
 
     @tf.function(reduce_retracing=True)
-    def log_weights(images, labels, *posterior):
-        return _log_weights(vae, images, labels, posterior, NUM_ELBO_SAMPLES)
+    def log_weights(images, labels, *moments):
+        return _log_weights(vae, images, labels, moments, NUM_ELBO_SAMPLES)
 
     weights = over_batches(log_weights, images, labels, *posterior, batch_size=BATCH_SIZE)
     return weights.mean(axis=1, dtype="float64")
 
 
-def _log_weights(vae, images, labels, posterior, num_samples):
+def _log_weights(vae, images, labels, moments, num_samples):
     """Draws of log p(x, z) - log q(z given x), `(batch_size, num_samples)`, in nats."""
-    z_mean, z_log_var = posterior
 
     def draw(_):
-        z = vae.sampler(posterior)
-        squares = tf.square(z - z_mean) * tf.exp(-z_log_var)  # the terms with 2 pi cancel
-        log_ratios = 0.5 * tf.reduce_sum(squares + z_log_var - tf.square(z), axis=-1)
-        return log_ratios - vae.reconstruction_loss(images, z, labels)
+        z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
+        return z, -vae.reconstruction_loss(images, z, labels) - log_q
 
-    weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=tf.float32)
-    return tf.transpose(weights)
+    kinds = (tf.float32, tf.float32)
+    z, weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=kinds)
+    log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # of all draws at once
+    return tf.transpose(weights + tf.reshape(log_prior, tf.shape(weights)))
 
 
 def _sum_over_grid(vae, images, labels):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from vae_keras.evaluation.batched import decode, encode, reconstruct
-from vae_keras.evaluation.codes import active_units, kl_spectrum, used_units
+from vae_keras.evaluation.codes import active_units, kl_spectrum, relative_to_prior, used_units
 from vae_keras.evaluation.evaluate import first_images
 from vae_keras.evaluation.images import image_quality
 from vae_keras.runtime import keras
@@ -63,7 +63,8 @@ class EpochRecorder(keras.callbacks.Callback):
         for prefix, (images, labels) in self.measured.items():
             z_mean, z_log_var = encode(self.model, images, labels)
             measures = image_quality(images, decode(self.model, z_mean, labels))
-            measures["used_units"] = used_units(kl_spectrum(z_mean, z_log_var)[0])
+            relative = relative_to_prior(self.model, z_mean, z_log_var)
+            measures["used_units"] = used_units(kl_spectrum(*relative)[0])
             measures["active_units"] = active_units(z_mean)
             logs.update({prefix + name: value for name, value in measures.items()})
         self._record()

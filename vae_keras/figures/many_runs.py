@@ -53,6 +53,45 @@ def sweep_curves(table, swept, measures, together=False, title=None):
 
 
 @style.styled
+def settings(table, column, measures, title=None):
+    """Draws measures of settings that have no order, a row of panels for each data set.
+
+    A setting has a line of its own: faint dots are seeds, the mark is their mean with its 95 %
+    interval. Measures that a data set has not are left out.
+
+    Args:
+        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `column` and
+            the measures.
+        column: name of the column whose texts name the settings, in the order of the rows.
+        measures: names of columns.
+        title: text above all panels.
+    """
+    datasets, places = list(dict.fromkeys(table["dataset"])), list(dict.fromkeys(table[column]))
+    found = [name for name in measures if name in table and table[name].notna().any()]
+    height = 0.9 + 0.28 * len(places)
+    figure, axes = style.panels(len(datasets), len(found), height=height)
+    for dataset, row in zip(datasets, axes, strict=True):
+        chosen, color = (
+            table[table["dataset"] == dataset],
+            style.DATASET_COLORS.get(dataset, "black"),
+        )
+        row[0].set_title(label(dataset))
+        for panel, measure in zip(row, found, strict=True):
+            values = chosen.groupby(column, sort=False)[measure]
+            heights = [places.index(name) for name in values.groups]
+            panel.plot(chosen[measure], chosen[column].map(places.index), "o", color=color, **SEED)
+            errors = [_half_width(seeds.dropna()) for _, seeds in values]
+            means = [seeds.mean() for _, seeds in values]
+            panel.errorbar(means, heights, xerr=errors, fmt="o", color=color, capsize=2)
+            panel.set_yticks(range(len(places)), places if panel is row[0] else [""] * len(places))
+            panel.set(xlabel=heading(measure), ylim=(len(places) - 0.5, -0.5))
+            panel.xaxis.set_major_locator(MaxNLocator(4))
+    extra = [Line2D([], [], color="black", marker="o", label="each seed", **SEED)]
+    extra += [Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
+    return style.finish(figure, title, extra if table.duplicated(["dataset", column]).any() else ())
+
+
+@style.styled
 def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), title=None):
     """Draws the quality of reconstructions against the rate, one row of panels for each data set.
 

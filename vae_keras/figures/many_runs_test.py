@@ -145,3 +145,19 @@ def test_claims_are_drawn_in_units_of_their_margin(legend_texts):
     statements = [text.get_text() for text in axes.get_yticklabels()]
     assert statements == ["The ELBO rises", "PSNR rises"]
     assert legend_texts(figure) == ["Fashion-MNIST", "CIFAR-10", "too small to matter"]
+
+
+def test_settings_have_a_line_each_with_their_mean_and_seeds(runs, legend_texts):
+    kinds = np.where(runs["latent_dim"] > 8, "large", "small")
+    figure = many_runs.settings(runs.assign(kind=kinds), "kind", ["psnr", "elbo"], title="Two")
+    assert [panel.get_xlabel() for panel in figure.axes] == ["PSNR (dB)"] * 2  # no ELBO there
+    assert [panel.get_title() for panel in figure.axes] == ["Fashion-MNIST", "CIFAR-10"]
+    (panel, _) = figure.axes
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["small", "large"]
+    ((mean, _, (bars,)),) = panel.containers
+    means = runs[runs["dataset"] == "fashion_mnist"].groupby(kinds[: len(runs) // 2])["psnr"].mean()
+    np.testing.assert_allclose(mean.get_xdata(orig=False), [means["small"], means["large"]])
+    assert np.ptp(bars.get_segments()[0][:, 0]) > 0
+    seeds = panel.get_lines()[0]
+    assert sorted(set(seeds.get_ydata())) == [0, 1]
+    assert legend_texts(figure) == ["each seed", "95 % interval"]

@@ -21,6 +21,10 @@ COLUMNS = {
     "train_fraction": ("share of training images", "", None),
     "evaluation_fraction": ("share of test images", "", None),
     "seed": ("seed", "", None),
+    "prior": ("prior", "", None),
+    "posterior": ("posterior", "", None),
+    "objective": ("objective", "", None),
+    "perceptual": ("perceptual weight", "", None),
     # Likelihoods and their bounds.
     "elbo": ("ELBO", "nats/image", 1),
     "train_elbo": ("ELBO, training images", "nats/image", 1),
@@ -56,6 +60,14 @@ COLUMNS = {
     "used_units": ("used units", "", 0),
     "participation_ratio": ("participation ratio", "", 1),
     "probe_accuracy": ("probe accuracy", "", 3),
+    "kl_upper": ("KL divergence, upper level", "nats/image", 2),
+    "mig": ("MIG", "", 3),
+    "sap": ("SAP", "", 3),
+    "modularity": ("modularity", "", 3),
+    "dci_disentanglement": ("DCI disentanglement", "", 3),
+    "dci_completeness": ("DCI completeness", "", 3),
+    "dci_informativeness": ("DCI informativeness", "", 3),
+    "factor_vae_score": ("FactorVAE score", "", 3),
     # How many, how long and on what.
     "num_parameters": ("parameters", "", 0),
     "num_test_images": ("test images", "", 0),
@@ -79,6 +91,7 @@ VALUES = {
     "cifar10": "CIFAR-10",
     "mnist": "MNIST",
     "svhn": "SVHN",
+    "dsprites": "dSprites",
     "bce": "cross-entropy",
     "mse": "unit variance",
     "sigma": "learned variance",
@@ -86,6 +99,16 @@ VALUES = {
     "mlp": "MLP",
     "deep_mlp": "deep MLP",
     "residual_1024": "residual, 1,024 units",
+    "ladder": "two levels",
+    "normal": "normal",
+    "vamp": "VampPrior",
+    "flow": "flow prior",
+    "coupling_flow": "flow posterior",
+    "second_stage": "second stage",
+    "elbo": "ELBO",
+    "iwae": "importance-weighted",
+    "tc": "beta-TC",
+    "mmd": "MMD",
 }
 
 
@@ -98,9 +121,9 @@ def heading(column):
 def label(name):
     """Returns the display name of a value or a column: "Fashion-MNIST", "latent size".
 
-    `"mse"` names both a likelihood and a measure: here it is the likelihood, "unit variance"; the
-    measure is `heading("mse")`. Of `"folder:/path/to/birds"` the folder's name is shown, and any
-    other text as it is.
+    `"mse"` and `"elbo"` name both a choice and a measure: here they are the choice, such as the
+    likelihood "unit variance"; the measure is `heading("mse")`. Of `"folder:/path/to/birds"` the
+    folder's name is shown, and any other text as it is.
     """
     if name.startswith("folder:"):
         return name.rstrip("/").rpartition("/")[2]

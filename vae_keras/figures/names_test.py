@@ -7,7 +7,8 @@ LABELS = {
     "fashion_mnist": "Fashion-MNIST",
     "mse": "unit variance",
     "latent_dim": "latent size",
-    "elbo": "ELBO (nats/image)",
+    "psnr": "PSNR (dB)",
+    "elbo": "ELBO",
     "folder:/home/me/birds/": "birds",
     "z_1": "z_1",
 }

@@ -32,6 +32,8 @@ DATASET_COLORS = {
     "svhn": "#CC79A7",
     "digits": "#56B4E9",
     "photos": "#E69F00",
+    "sprites": "#7F3C8D",
+    "dsprites": "#80BA5A",
 }
 LIKELIHOOD_MARKERS = {"bce": "o", "mse": "s", "sigma": "^", "logistic": "D"}  # any other: X
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.7  # inches

@@ -71,6 +71,74 @@ BY_FIGURE = {
         "A linear warm-up of one epoch raises the ELBO": rise("elbo", "warmup_epochs", 0.0, 1.0),
     },
 }
+LADDER = {"architecture": "ladder"}
+# Beyond the plain VAE, by the sweep whose runs decide them.
+BEYOND = {
+    "priors": {
+        "A VampPrior lowers the NLL (Tomczak & Welling, 2018)": rise(
+            "binary_nll", "prior", "vamp", "normal"
+        ),
+        "A flow as prior lowers the NLL": rise("binary_nll", "prior", "flow", "normal"),
+        "A flow as prior samples better than the standard normal": rise(
+            "fd_samples", "prior", "flow", "normal"
+        ),
+        "A VampPrior samples better than the standard normal": rise(
+            "fd_samples", "prior", "vamp", "normal"
+        ),
+        "A flow as prior samples better than a mixture fitted afterwards": (
+            Term(1.0, "fd_mixture", {}),
+            Term(-1.0, "fd_samples", {"prior": "flow"}),
+        ),
+        "A second stage samples better than the prior (Dai & Wipf, 2019)": rise(
+            "fd_samples", "prior", "second_stage", "normal"
+        ),
+        "A second stage samples better than a mixture fitted afterwards": (
+            Term(1.0, "fd_mixture", {}),
+            Term(-1.0, "fd_samples", {"prior": "second_stage"}),
+        ),
+    },
+    "objectives": {
+        "Importance weighting with five draws lowers the NLL (Burda et al., 2016)": rise(
+            "binary_nll", "objective", "iwae", "elbo"
+        ),
+        "A flow as posterior lowers the NLL (Rezende & Mohamed, 2015)": rise(
+            "binary_nll", "posterior", "coupling_flow", "normal"
+        ),
+        "Without a KL divergence of each code, under MMD, reconstructions improve": exceeds(
+            "psnr", {"objective": "mmd", "beta": sweeps.MMD_WEIGHT}, {}
+        ),
+        "Samples of MMD are better than those of the plain VAE (Zhao et al., 2019)": exceeds(
+            "fd_samples", {}, {"objective": "mmd", "beta": sweeps.MMD_WEIGHT}
+        ),
+        "A perceptual loss sharpens reconstructions (Hou et al., 2017)": rise(
+            "sharpness", "perceptual", 0.0, sweeps.PERCEPTUAL_WEIGHT
+        ),
+        "A perceptual loss lowers the PSNR": rise(
+            "psnr", "perceptual", sweeps.PERCEPTUAL_WEIGHT, 0.0
+        ),
+    },
+    "levels": {
+        "A second level of codes lowers the NLL": exceeds("binary_nll", {}, LADDER),
+        "Free bits keep the upper level in use": exceeds(
+            "kl_upper", LADDER | {"free_bits": sweeps.LADDER_FREE_BITS}, LADDER
+        ),
+    },
+}
+SPRITE = {"latent_dim": 10}
+DISENTANGLEMENT = {
+    "09_scores": {
+        "A larger beta raises the MIG, from 1 through 2 to 4": rise(
+            "mig", "beta", 1.0, 2.0, 4.0, **SPRITE
+        ),
+    },
+    "09_trade": {
+        f"Beta-TC {does} than beta-VAE, at beta {beta:g} (Chen et al., 2018)": rise(
+            measure, "objective", "elbo", "tc", beta=beta, **SPRITE
+        )
+        for does, measure in (("has a higher MIG", "mig"), ("reconstructs better", "psnr"))
+        for beta in (4.0, 8.0)
+    },
+}
 THEIR_ORDERS = {"fashion_mnist": ("bce", "sigma", "mse"), "cifar10": ("sigma", "bce", "mse")}
 CLAIMS = [
     *(claim for figure, terms in BY_FIGURE.items() for claim in list_claims(figure, terms)),
@@ -82,6 +150,16 @@ CLAIMS = [
             (dataset,),
         )
         for dataset, order in THEIR_ORDERS.items()
+    ),
+    *(
+        claim
+        for sweep, terms in BEYOND.items()
+        for claim in list_claims(f"10_{sweep}", terms, ("mnist", "fashion_mnist"), sweep)
+    ),
+    *(
+        claim
+        for figure, terms in DISENTANGLEMENT.items()
+        for claim in list_claims(figure, terms, ("sprites",), "disentanglement")
     ),
 ]
 METHOD = (

@@ -13,7 +13,7 @@ import papermill
 from vae_keras.data import load
 from vae_keras.data.catalogue import is_own
 from vae_keras.study import execute, runs, sweeps
-from vae_keras.study.parameters import PARAMETERS
+from vae_keras.study.parameters import BEYOND, PARAMETERS
 
 CONNECT_SECONDS = 10  # to a scheduler
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "used_units"]
@@ -74,9 +74,10 @@ def _sweep(options):
     time_limit = None if options.time_limit is None else options.time_limit * 3600
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"`--time-limit` must be above 0 hours. Received: {options.time_limit}")
-    _check_notebook(sweeps.NOTEBOOK)
     _choose_folder(options)
     declared = _choose_runs(options)
+    for notebook in sorted({sweeps.notebook(run) for run in declared}):
+        _check_notebook(notebook)
     try:
         runs.write_results()  # tells at once whether the folder can be written
     except OSError as error:
@@ -88,11 +89,15 @@ def _sweep(options):
     try:
         with _executor(options) as (executor, jobs):
             _announce(options, declared, todo, failures, jobs)
-            if todo:
-                failed, busy = execute.execute_all(
-                    sweeps.NOTEBOOK, todo, executor, options.force, time_limit
+            for notebook in sorted({sweeps.notebook(run) for run in todo}):
+                chosen = [run for run in todo if sweeps.notebook(run) == notebook]
+                if notebook == sweeps.NOTEBOOK_BEYOND:  # whose own values are those of an example
+                    chosen = [BEYOND | run for run in chosen]
+                failed, others = execute.execute_all(
+                    notebook, chosen, executor, options.force, time_limit
                 )
                 failures |= failed
+                busy += others
         interrupted = False
     finally:
         _summarise(options, declared, failures, busy, interrupted)
@@ -118,13 +123,14 @@ def _executor(options):
 
 
 def _check_notebook(notebook):
-    """Compares the parameters of the notebook with `PARAMETERS`, both ways."""
+    """Compares the parameters of the notebook with those of its runs, both ways."""
+    known = {*PARAMETERS, *(BEYOND if notebook == sweeps.NOTEBOOK_BEYOND else ())}
     if not notebook.exists():
         raise FileNotFoundError(
             f"there is no {notebook}: sweeps run from a checkout of the repository"
         )
-    for name in sorted(set(papermill.inspect_notebook(str(notebook))) ^ set(PARAMETERS)):
-        places = (notebook.name, "the study")[:: -1 if name in PARAMETERS else 1]
+    for name in sorted(set(papermill.inspect_notebook(str(notebook))) ^ known):
+        places = (notebook.name, "the study")[:: -1 if name in known else 1]
         raise ValueError(f"the parameter {name!r} of {places[0]} is unknown to {places[1]}")
 
 
@@ -198,7 +204,7 @@ def _summarise(options, declared, failures, busy, interrupted):
         print(f"error: {runs.RESULTS} stays as it was: {error}", file=sys.stderr)
         table = runs.select(runs.load_results(), declared)
     if len(table) and not interrupted:
-        shown = [name for name in PARAMETERS if table[name].nunique() > 1]
+        shown = [name for name in (*PARAMETERS, *BEYOND) if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]
         print(table[shown].to_string(index=False, float_format="{:.4g}".format))
     print(f"{len(table)} of {len(declared)} runs are finished: {runs.models_folder()}")

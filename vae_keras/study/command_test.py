@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vae_keras.study import command, runs, sweeps
+from vae_keras.study.parameters import BEYOND, PARAMETERS
 
 pytestmark = pytest.mark.faults
 
@@ -154,6 +155,25 @@ def test_runs_that_are_not_of_the_study_have_a_folder_of_their_own(arguments, fo
     default = runs.models_folder()
     command._choose_folder(command._parser().parse_args(["sweep", "quick", *arguments]))
     assert runs.models_folder() == default / folder
+
+
+def test_each_run_is_executed_by_its_own_notebook(tiny, notebook, monkeypatch):
+    example = notebook(**BEYOND | {"prior": "vamp"})  # the notebook's own choice is no usual one
+    every = repr((*PARAMETERS, *BEYOND))
+    text = example.read_text().replace(repr(PARAMETERS), every)
+    beyond = example.with_name("08_beyond.ipynb")
+    beyond.write_text(text)
+    for name, path in (("NOTEBOOK", notebook()), ("NOTEBOOK_BEYOND", beyond)):
+        monkeypatch.setattr(sweeps, name, path)
+    grid = {"dataset": ["digits"], "objective": ["elbo", "iwae"], "seed": [0, 1]}
+    monkeypatch.setitem(sweeps.SWEEPS, "tiny", [grid])
+    assert command.main(["sweep", "tiny", "--jobs", "2"]) == 0
+    table = runs.load_results()
+    assert sorted(table["objective"]) == ["elbo", "elbo", "iwae", "iwae"]
+    assert set(table["prior"]) == {"normal"}
+    for run, objective in zip(table["run"], table["objective"], strict=True):
+        names = [path.name for path in (runs.models_folder() / run).glob("*.ipynb")]
+        assert names == ["08_beyond.ipynb" if objective == "iwae" else "02_train_vae.ipynb"]
 
 
 def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, capfd, notebook):

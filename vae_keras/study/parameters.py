@@ -1,4 +1,4 @@
-"""What describes a run: the parameters of notebook 02, and what each may be."""
+"""What describes a run: the parameters of notebooks 02 and 08, and what each may be."""
 
 import math
 import numbers
@@ -11,8 +11,12 @@ CHOICES = {
     "architecture": (
         *("residual", "plain", "mlp"),
         *("wide", "small", "deep_mlp", "residual_1024"),
+        "ladder",  # two levels of codes
     ),
     "learning_rate_schedule": ("linear", "constant"),
+    "prior": ("normal", "vamp", "flow", "second_stage"),
+    "posterior": ("normal", "coupling_flow"),
+    "objective": ("elbo", "iwae", "tc", "mmd"),
 }
 # name: (type, lowest value, highest value); those in ABOVE must be above the lowest one.
 RANGES = {
@@ -28,6 +32,7 @@ RANGES = {
     "train_fraction": (float, 0, 1),
     "evaluation_fraction": (float, 0, 1),
     "seed": (int, 0, 2**32 - 1),
+    "perceptual": (float, 0, math.inf),
 }
 ABOVE = ("learning_rate", "train_fraction", "evaluation_fraction")
 # In the order of notebook 02.
@@ -36,30 +41,41 @@ PARAMETERS = (
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
     *("learning_rate_schedule", "train_fraction", "evaluation_fraction", "seed"),
 )
+# What notebook 08 has besides, and the values with which a run is one of notebook 02.
+BEYOND = {"prior": "normal", "posterior": "normal", "objective": "elbo", "perceptual": 0.0}
 
 
 def check_parameters(**parameters):
     """Checks the parameters of a run.
 
     Args:
-        **parameters: every one of `PARAMETERS`.
+        **parameters: every one of `PARAMETERS`, and any of `BEYOND`.
 
     Returns:
         Dict of the parameters in the order of `PARAMETERS`, numbers as plain `int` or `float`: a
-        beta of 1 and a beta of 1.0 are the same run.
+        beta of 1 and a beta of 1.0 are the same run. Then those of `BEYOND` that differ from the
+        values there: with these values, too, it is the same run.
 
     Raises:
         ValueError: if a parameter is missing, unknown or out of its range, or two of them do not
             fit together.
     """
     missing = [name for name in PARAMETERS if name not in parameters]
-    unknown = [name for name in parameters if name not in PARAMETERS]
+    unknown = [name for name in parameters if name not in (*PARAMETERS, *BEYOND)]
     if missing or unknown:
         raise ValueError(
-            f"a run needs exactly the parameters {', '.join(PARAMETERS)}. "
+            f"a run needs the parameters {', '.join(PARAMETERS)}; it may have {', '.join(BEYOND)}. "
             f"Missing: {', '.join(missing) or 'none'}. Unknown: {', '.join(unknown) or 'none'}."
         )
     checked = {name: _check(name, parameters[name]) for name in PARAMETERS}
+    for name in parameters.keys() & BEYOND.keys():
+        _check(name, parameters[name])
+    checked |= {
+        name: _check(name, parameters[name])
+        for name, usual in BEYOND.items()
+        if parameters.get(name, usual) != usual
+    }
+    _check_beyond({**BEYOND, **checked})
     warmup_epochs, kl_cycles = checked["warmup_epochs"], checked["kl_cycles"]
     if warmup_epochs == 0 and kl_cycles > 1:
         raise ValueError(
@@ -72,6 +88,28 @@ def check_parameters(**parameters):
             f"warmup_epochs={warmup_epochs:g}, kl_cycles={kl_cycles}, epochs={checked['epochs']}"
         )
     return checked
+
+
+def _check_beyond(run):
+    """Refuses what does not fit together beyond the plain VAE."""
+    ladder = run["architecture"] == "ladder"
+    in_parts = (run["prior"] in ("normal", "second_stage")) and run["posterior"] == "normal"
+    for refused, reason in (
+        (ladder and not in_parts, 'a "ladder" has a `prior` and a `posterior` of its own'),
+        (ladder and run["prior"] != "normal", 'a "ladder" has a `prior` of its own'),
+        (ladder and run["conditional"], 'a "ladder" takes no class labels'),
+        (run["prior"] == "vamp" and run["conditional"], 'the prior "vamp" takes no class labels'),
+        (
+            run["free_bits"] > 0 and not in_parts,
+            "`free_bits` need a KL divergence that is known for each latent dimension",
+        ),
+        (
+            run["objective"] == "tc" and (ladder or run["posterior"] != "normal"),
+            'the objective "tc" needs a diagonal posterior',
+        ),
+    ):
+        if refused:
+            raise ValueError(f"{reason}. Received: {run}")
 
 
 def _check(name, value):

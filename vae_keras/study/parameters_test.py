@@ -11,7 +11,7 @@ from vae_keras.networks import build_networks
 from vae_keras.recipe import build_optimizer
 from vae_keras.study import runs
 from vae_keras.study.conftest import VALID
-from vae_keras.study.parameters import CHOICES, PARAMETERS, check_parameters
+from vae_keras.study.parameters import BEYOND, CHOICES, PARAMETERS, check_parameters
 from vae_keras.vae import VAE
 
 pytestmark = pytest.mark.faults
@@ -98,6 +98,36 @@ def test_every_parameter_is_needed_and_no_other_one_is_known(valid):
         check_parameters(**valid, depth=3)
 
 
+def test_the_usual_values_beyond_are_no_other_run(valid):
+    assert check_parameters(**valid, **BEYOND) == check_parameters(**valid)
+    beyond = check_parameters(**{**valid, "perceptual": 1, "prior": "vamp"})
+    assert repr({name: beyond[name] for name in beyond if name not in valid}) == repr(
+        {"prior": "vamp", "perceptual": 1.0}
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"prior": "vamp", "conditional": True}, 'the prior "vamp" takes no class labels'),
+        ({"prior": "flow", "free_bits": 0.1}, "known for each latent dimension"),
+        ({"posterior": "coupling_flow", "free_bits": 0.1}, "known for each latent dimension"),
+        ({"posterior": "coupling_flow", "objective": "tc"}, "needs a diagonal posterior"),
+        ({"architecture": "ladder", "objective": "tc"}, "needs a diagonal posterior"),
+        ({"architecture": "ladder", "prior": "vamp"}, "a `prior` and a `posterior` of its own"),
+        (
+            {"architecture": "ladder", "posterior": "coupling_flow"},
+            "a `prior` and a `posterior` of its",
+        ),
+        ({"architecture": "ladder", "prior": "second_stage"}, "has a `prior` of its own"),
+        ({"architecture": "ladder", "conditional": True}, "takes no class labels"),
+    ],
+)
+def test_what_does_not_fit_together_beyond_is_refused(changes, message, valid):
+    with pytest.raises(ValueError, match=message):
+        check_parameters(**{**valid, **changes})
+
+
 def test_images_of_ones_own_are_a_data_set(valid):
     for dataset in ("folder:/path/to birds", "/path/to/birds.npz"):
         assert check_parameters(**{**valid, "dataset": dataset})["dataset"] == dataset
@@ -123,7 +153,8 @@ def test_every_set_has_a_name_of_its_own_and_its_folder_gives_it_back(one, other
     folder = runs.start_run(**one)
     assert folder.parent == runs.models_folder() and folder.name == runs.run_name(one)
     runs.finish_run(folder, {"elbo": -1.0})
-    assert runs.read_record(folder) == {"run": folder.name, **one, "elbo": -1.0}
+    record = {"run": folder.name, **one, **BEYOND, "elbo": -1.0}
+    assert runs.read_record(folder) == record
 
 
 @quick

@@ -20,7 +20,7 @@ import pandas as pd
 
 from vae_keras.data.catalogue import is_own
 from vae_keras.figures.names import label as display_name
-from vae_keras.study.parameters import PARAMETERS, RANGES, check_parameters
+from vae_keras.study.parameters import BEYOND, PARAMETERS, RANGES, check_parameters
 
 RESULTS = "results.csv"
 BACKUP = "backup.npz"  # see `study.backup`
@@ -154,7 +154,8 @@ def read_record(folder):
         folder: path of the run's folder.
 
     Returns:
-        Dict of the run's name as `run`, its parameters and its measures.
+        Dict of the run's name as `run`, its parameters, those of `BEYOND` included, and its
+        measures.
 
     Raises:
         FileNotFoundError: if a record is missing.
@@ -171,7 +172,7 @@ def read_record(folder):
         _check_metrics(metrics)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    return {"run": folder.name, **parameters, **metrics}
+    return {"run": folder.name, **BEYOND, **parameters, **metrics}
 
 
 def read_records(folder=None):
@@ -202,9 +203,10 @@ def write_results():
         is rounded to six digits: what `load_results` reads.
     """
     records = read_records()
-    names = dict.fromkeys(["run", *PARAMETERS, *(name for row in records for name in row)])
+    measured = (name for row in records for name in row)
+    names = dict.fromkeys(["run", *PARAMETERS, *BEYOND, *measured])
     table = pd.DataFrame(records, columns=list(names))
-    measures = table.columns.difference(PARAMETERS)
+    measures = table.columns.difference([*PARAMETERS, *BEYOND])
     for name in table[measures].select_dtypes("float"):
         table[name] = table[name].map("{:.6g}".format).astype(float)
     models_folder().mkdir(parents=True, exist_ok=True)
@@ -230,7 +232,8 @@ def load_results():
             raise ValueError("its last line is cut off")
         exact = {name: float for name, (kind, *_) in RANGES.items() if kind is float}
         table = pd.read_csv(path, converters=exact)
-        if [run_name(row) for row in table[[*PARAMETERS]].to_dict("records")] != [*table["run"]]:
+        parameters = table[[*PARAMETERS, *BEYOND]].to_dict("records")
+        if [run_name(row) for row in parameters] != [*table["run"]]:
             raise ValueError("its parameters are not those of the runs")
     except (ValueError, KeyError) as error:
         logger.warning("%s is written again: %s", path, error)
@@ -377,7 +380,7 @@ def _check_metrics(metrics):
         raise ValueError(f"`metrics` must be a dict of measures. Received: {metrics!r}")
     largest = sys.float_info.max
     for name, value in metrics.items():
-        if name == "run" or name in PARAMETERS:
+        if name == "run" or name in PARAMETERS or name in BEYOND:
             raise ValueError(f"`metrics` must not hold the parameter {name!r}")
         is_number = isinstance(value, int | float) and -largest <= value <= largest
         if not isinstance(value, str) and not is_number:

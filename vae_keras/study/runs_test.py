@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from vae_keras.study import runs
-from vae_keras.study.parameters import PARAMETERS
+from vae_keras.study.parameters import BEYOND, PARAMETERS
 
 pytestmark = pytest.mark.faults
 
@@ -29,6 +29,21 @@ def test_the_name_depends_on_every_parameter_and_not_on_its_spelling(valid):
     assert len({runs.run_name(parameters) for parameters in changed}) == len(PARAMETERS) + 1
     spelled = {**dict(reversed(valid.items())), "beta": 1, "latent_dim": np.int64(2)}
     assert runs.run_name(spelled) == runs.run_name(valid)
+
+
+def test_runs_beyond_the_plain_vae_share_the_table_and_leave_other_names_as_they_are(valid):
+    usual = runs.run_name(valid)
+    assert usual == "fashion_mnist_residual_bce_z2_beta1_seed0_99d3ac1d"
+    assert runs.run_name({**valid, **BEYOND}) == usual
+    others = dict(prior="vamp", posterior="coupling_flow", objective="iwae", perceptual=0.5)
+    changed = [{**valid, name: value} for name, value in others.items()]
+    assert len({usual, *map(runs.run_name, changed)}) == len(BEYOND) + 1
+    for parameters in (valid, *changed):
+        finish(parameters)
+    table = runs.write_results()
+    pd.testing.assert_frame_equal(runs.load_results(), table)
+    assert dict(table["prior"].value_counts()) == {"normal": 4, "vamp": 1}
+    assert list(runs.select(table, changed)["perceptual"]) == [0.0, 0.0, 0.0, 0.5]
 
 
 def test_the_name_of_a_run_on_ones_own_images_is_a_plain_file_name(valid):
@@ -83,7 +98,7 @@ def test_the_table_has_a_row_for_each_finished_run(valid, models):
     pd.testing.assert_frame_equal(loaded, written)
     assert sorted(loaded["seed"]) == [0, 2]
     assert set(loaded["elbo"]) == {-240.123} and set(loaded["learning_rate"]) == {0.00123456789}
-    assert list(loaded) == ["run", *PARAMETERS, "elbo", "device"]
+    assert list(loaded) == ["run", *PARAMETERS, *BEYOND, "elbo", "device"]
     assert not list(models.glob(".*"))
 
 

@@ -1,14 +1,15 @@
-"""The sweeps, declared as data: which runs of notebook 02 the study consists of."""
+"""The sweeps, declared as data: which runs of notebooks 02 and 08 the study consists of."""
 
 import itertools
 from pathlib import Path
 
-from vae_keras.data.catalogue import DATASETS
+from vae_keras.data.catalogue import DATASETS, SPRITES
 from vae_keras.figures import names
 from vae_keras.study import reproductions, runs
-from vae_keras.study.parameters import PARAMETERS, check_parameters
+from vae_keras.study.parameters import BEYOND, PARAMETERS, check_parameters
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_train_vae.ipynb"
+NOTEBOOK_BEYOND = NOTEBOOK.with_name("08_beyond.ipynb")
 
 # The setting from which every sweep starts.
 FIXED = {
@@ -23,7 +24,9 @@ FIXED = {
     "free_bits": 0.0,
     "evaluation_fraction": 1.0,
     "seed": 0,
+    **BEYOND,
 }
+PARTS = ("architecture", *BEYOND, "free_bits")
 SAID = ("latent_dim", "beta", "likelihood", "architecture")  # also where it is that setting
 # How all of them are trained. A budget overrides it, and a sweep's grid overrides both.
 RECIPE = {
@@ -34,6 +37,7 @@ RECIPE = {
 }
 # Epochs of the budget `study`; a user's own images get those of `OWN_EPOCHS`.
 EPOCHS = {"fashion_mnist": 18, "cifar10": 18, "mnist": 18, "svhn": 18, "digits": 30, "photos": 12}
+EPOCHS |= {"sprites": 12, "dsprites": 12}
 OWN_EPOCHS = 12
 BUDGETS = {
     # Part of the test images, which leaves out the measures that take longest.
@@ -55,7 +59,11 @@ SHOWN_BUDGET = "short"
 SUBSTITUTES = {
     "digits": {"epochs": 60, "train_fraction": 1.0, "evaluation_fraction": 0.99},
     "photos": {"epochs": 6, "train_fraction": 1.0, "evaluation_fraction": 0.99},
+    "sprites": {},
 }
+
+MMD_WEIGHT = 1000.0  # the beta of the objective "mmd", see Zhao et al., 2019, section 6
+PERCEPTUAL_WEIGHT, LADDER_FREE_BITS = 1.0, 0.05
 
 # A sweep is a list of grids; a grid has a list of values for each parameter that it sets.
 GREY_AND_COLOUR = ["fashion_mnist", "cifar10"]
@@ -84,6 +92,26 @@ STUDY = {
     "warmup": [THREE, THREE | {"warmup_epochs": [1.0], "kl_cycles": [1, 2]}],
     "conditional": [THREE | {"conditional": [False, True]}],
 }
+# Beyond the plain VAE. Its runs are those of the study wherever nothing of `BEYOND` is set.
+GREY = {"dataset": ["mnist", "fashion_mnist"], "seed": [0, 1, 2]}
+SPRITE = {"dataset": ["sprites"], "latent_dim": [10], "seed": [0, 1, 2]}
+BEYOND_SWEEPS = {
+    "priors": [GREY | {"prior": ["normal", "vamp", "flow", "second_stage"]}],
+    "objectives": [
+        GREY | {"objective": ["elbo", "iwae"]},
+        GREY | {"posterior": ["coupling_flow"]},
+        GREY | {"objective": ["mmd"], "beta": [MMD_WEIGHT]},
+        GREY | {"perceptual": [PERCEPTUAL_WEIGHT]},
+    ],
+    "levels": [
+        GREY,
+        GREY | {"architecture": ["ladder"], "free_bits": [0.0, LADDER_FREE_BITS]},
+    ],
+    "disentanglement": [
+        SPRITE | {"beta": [1.0, 2.0, 4.0, 8.0, 16.0]},
+        SPRITE | {"beta": [2.0, 4.0, 8.0, 16.0], "objective": ["tc"]},
+    ],
+}
 SWEEPS = {
     "quick": [
         BOTH | {"architecture": ["plain"], "latent_dim": [2, 4, 16]},
@@ -109,6 +137,8 @@ SWEEPS = {
         {"dataset": ["mnist", "fashion_mnist"], "latent_dim": [40], "epochs": [100]},
         {"dataset": ["cifar10"], "likelihood": ["logistic"], "latent_dim": [128], "epochs": [50]},
     ],
+    **BEYOND_SWEEPS,
+    "beyond": [grid for grids in BEYOND_SWEEPS.values() for grid in grids],
     **reproductions.SWEEPS,
 }
 
@@ -124,7 +154,7 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
         dataset: data set in place of those of the sweep, for example `folder:/path/to/images`.
 
     Returns:
-        List of dicts of every one of `PARAMETERS`, without repetitions, lower seeds first.
+        List of dicts as `check_parameters` returns them, without repetitions, lower seeds first.
 
     Raises:
         ValueError: if an argument is unknown or a declared value cannot be used.
@@ -146,6 +176,16 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
             parameters = check_parameters(**parameters)
             declared[runs.run_name(parameters)] = parameters
     return sorted(declared.values(), key=lambda parameters: parameters["seed"])
+
+
+def notebook(parameters):
+    """Returns the path of the notebook that trains a run.
+
+    Args:
+        parameters: dict as `check_parameters` returns it.
+    """
+    beyond = set(parameters) & set(BEYOND) or parameters["architecture"] == "ladder"
+    return NOTEBOOK_BEYOND if beyond or parameters["dataset"] in SPRITES else NOTEBOOK
 
 
 def finished_runs(table, sweep, budget):
@@ -182,7 +222,7 @@ def describe(rows):
         Markdown: what varies with its values, then what all runs have in common.
     """
     varied, common = [], []
-    for name in PARAMETERS:
+    for name in (*PARAMETERS, *BEYOND):
         values = sorted(rows[name].unique())
         texts = ", ".join(names.format_value(name, value) for value in values)
         if len(values) > 1:
@@ -193,6 +233,30 @@ def describe(rows):
     return f"**Runs: {len(rows)}**{over}. Common to all: {', '.join(common)}."
 
 
+def parts(rows):
+    """Names the parts of runs beyond the plain VAE, for a notebook.
+
+    Args:
+        rows: `pandas.DataFrame`, rows of `runs.load_results`.
+
+    Returns:
+        List of texts: "plain VAE", "VampPrior", "two levels, free bits 0.05", "beta-TC".
+    """
+    texts = []
+    for row in rows.to_dict("records"):
+        changed = {name: row[name] for name in PARTS if row[name] != FIXED[name]}
+        words = [names.format_value(name, value) for name, value in changed.items()]
+        headings = [names.COLUMNS[name][0] for name in changed]
+        texts.append(
+            ", ".join(
+                word if isinstance(value, str) else f"{heading} {word}"
+                for heading, word, value in zip(headings, words, changed.values(), strict=True)
+            )
+            or "plain VAE"
+        )
+    return texts
+
+
 def title(parameters):
     """Names a run in a few words: "CIFAR-10, z 32, beta 0.5, seed 1".
 
@@ -201,7 +265,9 @@ def title(parameters):
     """
     words = [names.label(parameters["dataset"]), f"z {parameters['latent_dim']}"]
     words.append(f"beta {parameters['beta']:g}")
-    for name in ("likelihood", "architecture", "conditional", "warmup_epochs", "kl_cycles"):
+    parameters = BEYOND | parameters
+    shown = ("likelihood", "architecture", "conditional", "warmup_epochs", "kl_cycles", *BEYOND)
+    for name in shown:
         if parameters[name] != FIXED[name]:
             text = names.format_value(name, parameters[name])
             is_text = isinstance(parameters[name], str)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from vae_keras.study import runs, sweeps
-from vae_keras.study.parameters import PARAMETERS
+from vae_keras.study.parameters import BEYOND, PARAMETERS
 
 
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
@@ -10,10 +10,11 @@ from vae_keras.study.parameters import PARAMETERS
 def test_every_declaration_is_valid_and_complete(name, budget):
     for substitute in (False, True):
         declared = sweeps.declared_runs(name, budget, substitute)
-        assert declared and all(tuple(run) == PARAMETERS for run in declared)
+        assert declared and all(tuple(run)[: len(PARAMETERS)] == PARAMETERS for run in declared)
+        assert all(set(run) <= {*PARAMETERS, *BEYOND} for run in declared)
         assert len({runs.run_name(run) for run in declared}) == len(declared)
         if substitute:
-            assert {run["dataset"] for run in declared} <= {"digits", "photos"}
+            assert {run["dataset"] for run in declared} <= {"digits", "photos", "sprites"}
 
 
 def test_study_is_all_its_sweeps_lower_seeds_first():
@@ -26,6 +27,18 @@ def test_study_is_all_its_sweeps_lower_seeds_first():
     # each; with 3 seeds 3 latent sizes, 4 betas, 4 betas of mse, plain with and without a warm-up,
     # residual with it, 2 cycles, conditional.
     assert len(study) == 2 * (5 * (4 + 2 + 3) + 3 * (3 + 4 + 4 + 2 + 1 + 1 + 1))
+
+
+def test_a_run_has_one_notebook_and_the_study_has_02():
+    for run in sweeps.declared_runs("study", "study") + sweeps.declared_runs("best", "study"):
+        assert sweeps.notebook(run) == sweeps.NOTEBOOK
+    for sweep, shared in (("priors", 6), ("objectives", 6), ("levels", 6), ("disentanglement", 0)):
+        declared = sweeps.declared_runs(sweep, "study")
+        usual = [run for run in declared if sweeps.notebook(run) == sweeps.NOTEBOOK]
+        assert len(usual) == shared  # the plain VAE on two data sets, three seeds
+        assert all(tuple(run) == PARAMETERS for run in usual)
+    study = sweeps.declared_runs("study", "study")
+    assert [run for run in sweeps.declared_runs("priors", "study") if run in study]
 
 
 def test_every_setting_has_three_seeds_and_those_of_findings_five():
@@ -78,7 +91,7 @@ def test_finished_runs_are_those_of_the_declaration_or_an_error_with_a_cure():
 
 
 def test_a_description_names_what_varies_and_what_does_not():
-    rows = pd.DataFrame(sweeps.declared_runs("conditional", "short"))
+    rows = pd.DataFrame(sweeps.declared_runs("conditional", "short")).assign(**BEYOND)
     text = sweeps.describe(rows)
     varied, common = text.split("Common to all:")
     assert varied.startswith("**Runs: 12** over data set CIFAR-10, Fashion-MNIST; ")
@@ -89,5 +102,8 @@ def test_a_description_names_what_varies_and_what_does_not():
 def test_the_title_of_a_run_is_short(valid):
     assert sweeps.title(valid) == "Fashion-MNIST, z 2, beta 1, seed 0"
     changes = {"likelihood": "sigma", "conditional": True, "dataset": "folder:/path/to/birds"}
+    assert (
+        sweeps.title(valid | {"prior": "vamp"}) == "Fashion-MNIST, z 2, beta 1, VampPrior, seed 0"
+    )
     title = sweeps.title({**valid, **changes})
     assert title == "birds, z 2, beta 1, learned variance, class labels yes, seed 0"

@@ -13,6 +13,9 @@ MARGINS = {
     **dict.fromkeys(("fd_samples", "fd_mixture", "fd_reconstructions"), 2.0),
     **dict.fromkeys(("ssim", "sharpness", "explained_variance", "probe_accuracy"), 0.01),
     **dict.fromkeys(("active_units", "used_units"), 1.0),
+    **dict.fromkeys(("mig", "sap", "modularity", "factor_vae_score"), 0.05),
+    **dict.fromkeys(("dci_disentanglement", "dci_completeness"), 0.05),
+    "kl_upper": 1.0,
     "bits_per_dim": 0.01,
     "psnr": 0.2,
 }

@@ -1,0 +1,123 @@
+"""Two levels of codes: an upper one, and a lower one whose prior depends on it.
+
+The first quarter of the latent dimensions is the upper level. Inference runs from the top down:
+the lower level's posterior is the prior that the drawn upper code gives it, multiplied by what the
+encoder saw in the image. The decoder of `LADDER` sees the lower level only.
+
+>>> networks = build_networks(LADDER, (28, 28, 1), latent_dim=32)
+>>> vae = VAE(*networks, prior=LadderPrior(), posterior=LadderPosterior(), free_bits=0.05)
+
+Reference:
+    Sønderby et al., 2016, "Ladder Variational Autoencoders", section 2.2.
+"""
+
+import keras
+from keras import ops
+
+from vae_keras.losses import kl_per_dim, log_normal
+from vae_keras.networks import ARCHITECTURES
+from vae_keras.posteriors import DiagonalNormal
+from vae_keras.priors import Prior
+
+
+def upper_dim(latent_dim):
+    """Returns how many of the latent dimensions are the upper level: the first quarter."""
+    return max(1, latent_dim // 4)
+
+
+def lower_logits(codes, image_shape):
+    """Maps the lower level of codes, `(batch_size, latent_dim)`, to logits."""
+    return RESIDUAL.logits(codes[:, upper_dim(codes.shape[-1]) :], image_shape)
+
+
+RESIDUAL = ARCHITECTURES["residual"]
+LADDER = RESIDUAL._replace(logits=lower_logits)
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class LadderPrior(Prior):
+    """Standard normal upper codes; the lower level's moments are a network of them.
+
+    Args:
+        hidden_units: units of that network.
+    """
+
+    def __init__(self, hidden_units=128, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_units = hidden_units
+
+    def attach(self, encoder):
+        super().attach(encoder)
+        self.upper_dim = upper_dim(self.latent_dim)
+        num_moments = 2 * (self.latent_dim - self.upper_dim)
+        layers = [
+            keras.layers.Dense(self.hidden_units, "relu", dtype="float32"),
+            keras.layers.Dense(num_moments, kernel_initializer="zeros", dtype="float32"),
+        ]
+        self.network = keras.Sequential(layers, name="top_down")
+        self.network.build((None, self.upper_dim))
+
+    def split(self, codes):
+        """Returns the parts of codes or moments, `(..., latent_dim)`, of either level."""
+        return codes[..., : self.upper_dim], codes[..., self.upper_dim :]
+
+    def lower(self, upper):
+        """Returns the moments of the lower level's prior, given upper codes."""
+        return ops.split(self.network(upper), 2, axis=-1)
+
+    def join(self, upper, noise):
+        """Returns the codes of upper codes and of standard normal noise of the lower level."""
+        mean, log_var = self.lower(upper)
+        return ops.concatenate([upper, mean + ops.exp(0.5 * log_var) * noise], axis=-1)
+
+    def log_prob(self, z):
+        upper, lower = self.split(z)
+        zeros = ops.zeros_like(upper)
+        return log_normal(upper, zeros, zeros) + log_normal(lower, *self.lower(upper))
+
+    def sample(self, num_codes, draw):
+        return self.join(*self.split(self._noise(num_codes, draw)))
+
+    def get_config(self):
+        return {**super().get_config(), "hidden_units": self.hidden_units}
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class LadderPosterior(DiagonalNormal):
+    """Inference from the top down, with a `LadderPrior`."""
+
+    def center(self, moments, prior):
+        (upper, _), (log_var, _) = map(prior.split, moments)
+        lower = self.lower(moments, upper, prior)
+        pairs = zip((upper, log_var), lower, strict=True)
+        return tuple(ops.concatenate(pair, axis=-1) for pair in pairs)
+
+    def lower(self, moments, upper, prior):
+        """Returns the moments of the lower level's posterior, given upper codes.
+
+        The precisions of the encoder's and of the prior's normal distribution add up.
+        """
+        (mean, log_var), (prior_mean, prior_log_var) = (
+            [prior.split(moment)[1] for moment in moments],
+            prior.lower(upper),
+        )
+        variance = 1 / (ops.exp(-log_var) + ops.exp(-prior_log_var))
+        mean = variance * (mean * ops.exp(-log_var) + prior_mean * ops.exp(-prior_log_var))
+        return mean, ops.log(variance)
+
+    def sample(self, moments, prior, draw):
+        pairs = [prior.split(moment)[0] for moment in moments]
+        upper = draw(pairs)
+        moments_below = self.lower(moments, upper, prior)
+        lower = draw(moments_below)
+        log_q = log_normal(upper, *pairs) + log_normal(lower, *moments_below)
+        return ops.concatenate([upper, lower], axis=-1), log_q
+
+    def kl_parts(self, moments, z, log_q, prior):
+        above, (upper, _) = [prior.split(moment)[0] for moment in moments], prior.split(z)
+        mean, log_var = self.lower(moments, upper, prior)
+        prior_mean, prior_log_var = prior.lower(upper)
+        # In units of the prior, the lower level has a standard normal one.
+        mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
+        parts = [kl_per_dim(*above), kl_per_dim(mean, log_var - prior_log_var)]
+        return ops.concatenate(parts, axis=-1)

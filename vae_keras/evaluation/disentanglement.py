@@ -1,0 +1,187 @@
+"""How well single latent dimensions stand for single factors of images: five scores.
+
+All take codes, `(num_images, latent_dim)`, and factors, integers from 0, `(num_images,
+num_factors)`, and lie between 0 and 1, the best. Protocols are those of Locatello et al., 2019,
+"Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations",
+appendix B, where nothing else is said.
+"""
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import mutual_info_score
+
+NUM_BINS = 20
+NUM_TREES = 50
+NUM_VOTES, NUM_ALIKE = 800, 200
+MIN_VARIANCE = 0.01  # as of active units: below, a dimension carries nothing
+
+
+def disentanglement(codes, factors, nominal=()):
+    """Computes all scores.
+
+    Args:
+        codes: posterior means of images, `(num_images, latent_dim)`.
+        factors: integers from 0, `(num_images, num_factors)`.
+        nominal: numbers of the factors whose values have no order.
+
+    Returns:
+        Dict of `mig`, `sap`, `modularity`, `dci_disentanglement`, `dci_completeness`,
+        `dci_informativeness` and `factor_vae_score`, each from 0 to 1.
+    """
+    return {
+        "mig": mutual_information_gap(codes, factors),
+        "sap": attribute_predictability(codes, factors, nominal),
+        "modularity": modularity(codes, factors),
+        **dci(codes, factors),
+        "factor_vae_score": factor_vae_score(codes, factors),
+    }
+
+
+def mutual_information_gap(codes, factors):
+    """Computes by how much more the best dimension tells of a factor than the second best.
+
+    As a share of the factor's entropy, mean over factors. Codes are sorted into 20 bins of equal
+    width, so a factor of more values cannot reach 1.
+
+    Reference:
+        Chen et al., 2018, "Isolating Sources of Disentanglement in VAEs", section 5.
+    """
+    information = np.sort(mutual_information(codes, factors), axis=0)
+    entropies = [mutual_info_score(factor, factor) for factor in factors.T]
+    second = information[-2] if len(information) > 1 else 0.0
+    return float(np.mean((information[-1] - second) / entropies))
+
+
+def mutual_information(codes, factors):
+    """Computes the mutual information of each dimension, in 20 bins, with each factor.
+
+    A dimension that varies by less than 0.01 carries nothing.
+
+    Returns:
+        Nats, `(latent_dim, num_factors)`.
+    """
+    information = np.zeros((codes.shape[1], factors.shape[1]))
+    for row, code in zip(information, codes.T, strict=True):
+        if code.var() > MIN_VARIANCE:
+            inner_edges = np.linspace(code.min(), code.max(), NUM_BINS + 1)[1:-1]
+            bins = np.digitize(code, inner_edges)
+            row[:] = [mutual_info_score(bins, factor) for factor in factors.T]
+    return information
+
+
+def modularity(codes, factors):
+    """Computes how nearly each dimension tells of one factor only, mean over active dimensions.
+
+    Returns:
+        A number from 0 to 1; 0 if no dimension is active.
+
+    Reference:
+        Ridgeway & Mozer, 2018, "Learning Deep Disentangled Embeddings with the F-Statistic Loss",
+        section 3.
+    """
+    squares = np.square(mutual_information(codes, factors))
+    squares = squares[squares.max(axis=1) > 0]
+    if not len(squares):
+        return 0.0
+    best = squares.max(axis=1)
+    deviations = (squares.sum(axis=1) - best) / (best * (squares.shape[1] - 1))
+    return float(np.mean(1 - deviations))
+
+
+def attribute_predictability(codes, factors, nominal=()):
+    """Computes by how much better the best single dimension predicts a factor than the second best.
+
+    Of a factor with an order, the measure is the squared correlation; of a nominal one, the
+    accuracy of a linear classifier.
+
+    Reference:
+        Kumar et al., 2018, "Variational Inference of Disentangled Latent Concepts from Unlabeled
+        Observations", section 3 (SAP).
+    """
+    active = codes[:, codes.var(axis=0) > MIN_VARIANCE].astype("float64")
+    gaps = []
+    for number, factor in enumerate(factors.T):
+        if number in nominal:
+            scores, worst = [_accuracy(code, factor) for code in active.T], _most_frequent(factor)
+        else:
+            scores, worst = [np.corrcoef(code, factor)[0, 1] ** 2 for code in active.T], 0.0
+        best, second = sorted([worst, worst, *scores])[-1:-3:-1]
+        gaps.append(best - second)
+    return float(np.mean(gaps))
+
+
+def dci(codes, factors):
+    """Computes disentanglement, completeness and informativeness from importances of predictors.
+
+    The predictors are random forests, fitted to the first half of the images: of each dimension
+    and factor, the importance is the decrease of impurity.
+
+    Returns:
+        Dict of `dci_disentanglement`: whether a dimension matters to one factor only;
+        `dci_completeness`: whether one dimension only matters to a factor; `dci_informativeness`:
+        the share of the second half whose factor is recognised, mean over factors.
+
+    Reference:
+        Eastwood & Williams, 2018, "A Framework for the Quantitative Evaluation of Disentangled
+        Representations", section 2.
+    """
+    half, importances, accuracies = len(codes) // 2, [], []
+    for factor in factors.T:
+        # Every split may use every dimension, or those that matter would not always be seen.
+        forest = RandomForestClassifier(
+            NUM_TREES, min_samples_leaf=5, max_features=None, random_state=0
+        )
+        forest.fit(codes[:half], factor[:half])
+        importances.append(forest.feature_importances_)
+        accuracies.append(forest.score(codes[half:], factor[half:]))
+    importances = np.stack(importances, axis=1)  # (latent_dim, num_factors)
+    weights = importances.sum(axis=1) / importances.sum()
+    return {
+        "dci_disentanglement": float(weights @ _concentration(importances)),
+        "dci_completeness": float(np.mean(_concentration(importances.T))),
+        "dci_informativeness": float(np.mean(accuracies)),
+    }
+
+
+def factor_vae_score(codes, factors, seed=0):
+    """Computes how well the dimension that varies least tells which factor is held fixed.
+
+    Each of 800 votes takes 200 images that agree in one factor, drawn with replacement, and the
+    dimension whose variance is the smallest share of its overall one. The score is the share of
+    votes that name the factor most frequent for their dimension.
+
+    Returns:
+        A number from 0 to 1; 0 if no dimension is active.
+
+    Reference:
+        Kim & Mnih, 2018, "Disentangling by Factorising", section 4.
+    """
+    variances = codes.var(axis=0)
+    active = codes[:, variances > MIN_VARIANCE]
+    if not active.shape[1]:
+        return 0.0
+    rng = np.random.default_rng(seed)
+    votes = np.zeros((active.shape[1], factors.shape[1]))
+    for number in np.arange(NUM_VOTES) % factors.shape[1]:
+        factor = factors[:, number]
+        alike = np.flatnonzero(factor == rng.choice(factor))
+        shares = active[rng.choice(alike, NUM_ALIKE)].var(axis=0) / active.var(axis=0)
+        votes[shares.argmin(), number] += 1
+    return float(votes.max(axis=1).sum() / NUM_VOTES)
+
+
+def _concentration(importances):
+    """1 where a row has one entry, 0 where all are equal: 1 minus the entropy, `(num_rows,)`."""
+    shares = importances / np.maximum(importances.sum(axis=1, keepdims=True), 1e-12)
+    entropies = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)
+    return 1 - entropies / np.log(importances.shape[1])
+
+
+def _accuracy(code, factor):
+    column = ((code - code.mean()) / code.std())[:, None]
+    return LogisticRegression().fit(column, factor).score(column, factor)
+
+
+def _most_frequent(factor):
+    return np.bincount(factor).max() / len(factor)

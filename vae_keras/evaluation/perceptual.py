@@ -1,0 +1,69 @@
+"""The fixed networks whose features a perceptual loss compares."""
+
+from vae_keras import published
+from vae_keras.runtime import keras
+
+VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3")
+BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # means of ImageNet, grey levels
+
+
+def load_features(dataset, image_shape):
+    """Loads the feature maps that a perceptual loss of a data set compares.
+
+    They are those of the data set's own judge, before its last block, whose averages measure
+    samples: the distances of samples are not independent of this loss. A data set without a judge
+    gets those of VGG16 with ImageNet's weights, which Keras downloads.
+
+    Args:
+        dataset: name of the data set.
+        image_shape: `(height, width, channels)`.
+
+    Returns:
+        `keras.Model` from images in [0, 1] to a list of two or three feature maps, float32.
+
+    Raises:
+        OSError: if a file cannot be downloaded.
+    """
+    name = f"judges/{dataset}.keras"
+    if name not in published.names():
+        return build_vgg(image_shape)
+    judge = keras.models.load_model(published.fetch(name), compile=False)
+    images = keras.Input(image_shape)
+    grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
+    copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # of float images
+    copy.set_weights(judge.get_weights())
+    kinds = (keras.layers.ReLU, keras.layers.Add)
+    first, last = ([layer for layer in copy.layers if isinstance(layer, kind)] for kind in kinds)
+    return keras.Model(images, [first[0].output, last[0].output])
+
+
+def build_vgg(image_shape, weights="imagenet"):
+    """Builds the first three blocks of VGG16 for images of any size and one or three channels.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        weights: as for `keras.applications.VGG16`.
+
+    Returns:
+        `keras.Model` from images in [0, 1] to a list of three feature maps, float32.
+
+    Reference:
+        Simonyan & Zisserman, 2015, "Very Deep Convolutional Networks for Large-Scale Image
+        Recognition".
+    """
+    images = keras.Input(image_shape)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        colours = [images[..., min(channel, image_shape[-1] - 1)] for channel in (2, 1, 0)]
+        pixels = [
+            255.0 * colour - mean for colour, mean in zip(colours, BLUE_GREEN_RED, strict=True)
+        ]
+        stacked = keras.ops.stack(pixels, axis=-1)
+        vgg = keras.applications.VGG16(
+            include_top=False, weights=weights, input_shape=(None, None, 3)
+        )
+        maps = keras.Model(vgg.input, [vgg.get_layer(name).output for name in VGG_LAYERS])
+        return keras.Model(images, maps(stacked))
+    finally:
+        keras.config.set_dtype_policy(policy)

@@ -1,0 +1,55 @@
+"""What training minimises: the negative ELBO, and what may stand in its place.
+
+An objective is a small layer: `num_draws` codes are drawn from each posterior, and `loss` turns
+them into nats per image. `vae.kl_weight`, which is `beta` after a warm-up, weighs what codes cost.
+"""
+
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from vae_keras.losses import free_bits_divergence
+
+
+class Draw(NamedTuple):
+    """One code for each image of a batch, and what it costs.
+
+    Attributes:
+        z: codes, `(batch_size, latent_dim)`.
+        log_q: log q(z given x), `(batch_size,)`.
+        kl_parts: nats per image, `(batch_size, num_parts)`, see `Prior.kl_parts`.
+        logits: of the images, `(batch_size, height, width, channels)`.
+        reconstruction_loss: nats per image, `(batch_size,)`.
+    """
+
+    z: object
+    log_q: object
+    kl_parts: object
+    logits: object
+    reconstruction_loss: object
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class ELBO(keras.layers.Layer):
+    """The negative ELBO with a weighted KL divergence, of which `free_bits` cost nothing."""
+
+    num_draws = 1
+
+    def loss(self, vae, images, moments, draws):
+        """Returns what is minimised, `(batch_size,)`.
+
+        Args:
+            vae: the `VAE`.
+            images: in [0, 1], `(batch_size, height, width, channels)`.
+            moments: the encoder's pair of outputs, `(batch_size, latent_dim)` each.
+            draws: list of `num_draws` `Draw`s.
+        """
+        (draw,) = draws
+        return draw.reconstruction_loss + vae.kl_weight * self.rate(vae, draw)
+
+    def rate(self, vae, draw):
+        """Returns the KL divergence, in which `free_bits` count as spent, `(batch_size,)`."""
+        if not vae.free_bits:
+            return ops.sum(draw.kl_parts, axis=-1)
+        return free_bits_divergence(draw.kl_parts, vae.free_bits)
