@@ -1,9 +1,9 @@
 """Trained models as folders: Keras's configuration, weights in float16 and a model card."""
 
+import contextlib
 import json
 import os
 import re
-import shutil
 import warnings
 from pathlib import Path
 
@@ -86,7 +86,8 @@ def save(vae, folder, card=None):
     folder = Path(folder)
     _check_weights(vae)
     keras.saving.save_model(vae, folder, zipped=False)
-    shutil.rmtree(folder / "assets", ignore_errors=True)  # empty
+    with contextlib.suppress(OSError):
+        (folder / "assets").rmdir()  # Keras's, and empty
     (folder / "metadata.json").unlink()  # only says when and with which version
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["compile_config"] = None
