@@ -3,7 +3,7 @@
 import json
 import os
 import re
-import shutil
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -85,14 +85,15 @@ def save(vae, folder, card=None):
     """
     folder = Path(folder)
     _check_weights(vae)
-    keras.saving.save_model(vae, folder, zipped=False)
-    shutil.rmtree(folder / "assets", ignore_errors=True)  # empty
-    (folder / "metadata.json").unlink()  # only says when and with which version
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as whole:
+        whole = Path(whole, "model")
+        keras.saving.save_model(vae, whole, zipped=False)
+        config = json.loads((whole / CONFIG).read_text(encoding="utf-8"))
+        _shrink(whole / WEIGHTS, folder / WEIGHTS)
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-    _shrink(folder / WEIGHTS)
     if card is None:
         card = DEFAULT_CARD.format(
             name=folder.resolve().name,
@@ -144,9 +145,8 @@ def _check_weights(vae):
             )
 
 
-def _shrink(path):
-    """Rewrites a file of weights: in float16, compressed, without an optimizer's variables."""
-    whole = path.rename(path.with_name(f"whole.{path.name}"))
+def _shrink(whole, path):
+    """Copies a file of weights: in float16, compressed, without an optimizer's variables."""
 
     def copy(name, item):
         if name.split("/")[0] == "optimizer":
@@ -170,7 +170,6 @@ def _shrink(path):
     with h5py.File(whole) as source, h5py.File(path, "w") as target:
         target.attrs.update(source.attrs)
         source.visititems(copy)
-    whole.unlink()
 
 
 def _round(values):

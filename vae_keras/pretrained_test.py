@@ -102,6 +102,14 @@ def test_the_same_model_makes_the_same_files(small_vae, tmp_path):
     assert {*contents[0]} == {pretrained.CONFIG, pretrained.WEIGHTS, pretrained.CARD}
 
 
+def test_other_files_of_the_folder_stay(small_vae, tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "mine.txt").write_text("mine")
+    small_vae.save_pretrained(tmp_path)
+    assert (tmp_path / "assets" / "mine.txt").read_text() == "mine"
+    assert VAE.from_pretrained(tmp_path).latent_dim == 2
+
+
 def test_a_keras_file_is_loaded_as_it_is(small_vae, tmp_path):
     small_vae.save(tmp_path / "model.keras")
     again = VAE.from_pretrained(tmp_path / "model.keras")
