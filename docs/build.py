@@ -33,9 +33,9 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 CHAPTERS, GENERATED, SITE = DOCS / "notebooks", DOCS / "generated", ROOT / "site"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONGEST = ("02_train_vae", "06_latent_space")
+LONGEST = ("02_train_vae", "06_latent_space", "08_beyond")
 # The evaluation of all test images would take longer than the training.
-SHORTER = {"02_train_vae": {"evaluation_fraction": 0.2}}
+SHORTER = dict.fromkeys(("02_train_vae", "08_beyond"), {"evaluation_fraction": 0.2})
 NUM_CARDS = 4
 MEASURES = (
     *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "bits_per_dim", "psnr"),

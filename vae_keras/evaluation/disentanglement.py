@@ -114,8 +114,9 @@ def attribute_predictability(codes, factors, nominal=()):
 def dci(codes, factors):
     """Computes disentanglement, completeness and informativeness from importances of predictors.
 
-    The predictors are random forests, fitted to the first half of the images: of each dimension
-    and factor, the importance is the decrease of impurity.
+    The predictors are random forests, fitted to the first half of the images: of each active
+    dimension and factor, the importance is the decrease of impurity. A leaf holds at least 1 % of
+    the images: smaller ones would spread the importances of factors that the codes do not tell.
 
     Returns:
         Dict of `dci_disentanglement`: whether a dimension matters to one factor only;
@@ -126,15 +127,21 @@ def dci(codes, factors):
         Eastwood & Williams, 2018, "A Framework for the Quantitative Evaluation of Disentangled
         Representations", section 2.
     """
+    active = codes.var(axis=0) > MIN_VARIANCE
+    if not active.any():
+        return {
+            f"dci_{part}": 0.0 for part in ("disentanglement", "completeness", "informativeness")
+        }
     half, importances, accuracies = len(codes) // 2, [], []
     for factor in factors.T:
         # Every split may use every dimension, or those that matter would not always be seen.
         forest = RandomForestClassifier(
-            NUM_TREES, min_samples_leaf=5, max_features=None, random_state=0
+            NUM_TREES, min_samples_leaf=0.01, max_features=None, random_state=0
         )
-        forest.fit(codes[:half], factor[:half])
-        importances.append(forest.feature_importances_)
-        accuracies.append(forest.score(codes[half:], factor[half:]))
+        forest.fit(codes[:half, active], factor[:half])
+        importances.append(np.zeros(len(active)))
+        importances[-1][active] = forest.feature_importances_
+        accuracies.append(forest.score(codes[half:, active], factor[half:]))
     importances = np.stack(importances, axis=1)  # (latent_dim, num_factors)
     weights = importances.sum(axis=1) / importances.sum()
     return {
@@ -172,10 +179,11 @@ def factor_vae_score(codes, factors, seed=0):
 
 
 def _concentration(importances):
-    """1 where a row has one entry, 0 where all are equal: 1 minus the entropy, `(num_rows,)`."""
-    shares = importances / np.maximum(importances.sum(axis=1, keepdims=True), 1e-12)
+    """1 where a row has one entry, 0 where all are equal or none: 1 minus the entropy of a row."""
+    sums = importances.sum(axis=1, keepdims=True)
+    shares = importances / np.maximum(sums, 1e-12)
     entropies = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)
-    return 1 - entropies / np.log(importances.shape[1])
+    return np.where(sums[:, 0] > 0, 1 - entropies / np.log(max(2, importances.shape[1])), 0.0)
 
 
 def _accuracy(code, factor):

@@ -84,7 +84,7 @@ def settings(table, column, measures, title=None):
             means = [seeds.mean() for _, seeds in values]
             panel.errorbar(means, heights, xerr=errors, fmt="o", color=color, capsize=2)
             panel.set_yticks(range(len(places)), places if panel is row[0] else [""] * len(places))
-            panel.set(xlabel=heading(measure), ylim=(len(places) - 0.5, -0.5))
+            panel.set(xlabel=style.axis_label(measure), ylim=(len(places) - 0.5, -0.5))
             panel.xaxis.set_major_locator(MaxNLocator(4))
     extra = [Line2D([], [], color="black", marker="o", label="each seed", **SEED)]
     extra += [Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
