@@ -43,7 +43,7 @@ class ELBO(keras.layers.Layer):
             vae: the `VAE`.
             images: in [0, 1], `(batch_size, height, width, channels)`.
             moments: the encoder's pair of outputs, `(batch_size, latent_dim)` each.
-            draws: list of `num_draws` `Draw`s.
+            draws: list of `Draw`, `num_draws` of them.
         """
         (draw,) = draws
         return draw.reconstruction_loss + vae.kl_weight * self.rate(vae, draw)
