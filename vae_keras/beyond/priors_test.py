@@ -233,7 +233,7 @@ def test_importance_weighting_gives_the_exact_likelihood(build_vae):
             np.repeat(IMAGES[:1], len(grid), 0), grid
         )
         exact = -logsumexp(joint) - 2 * np.log(axis[1] - axis[0])
-        many = likelihood.nll(vae, np.repeat(IMAGES[:1], 64, 0), num_samples=300)
+        many = likelihood.nll(vae, np.repeat(IMAGES[:1], 64, 0), num_samples=1000)
         np.testing.assert_allclose(many, exact, atol=0.05, err_msg=kind)
 
 

@@ -45,6 +45,17 @@ def markdown(rows, columns):
     return render(cells, [*varying, *measures], left=len(varying))
 
 
+def measured(rows, *columns):
+    """Lists the data sets some of whose runs have all of these measures.
+
+    Args:
+        rows: `pandas.DataFrame` of `runs.select`.
+        *columns: names of measures, which the rows need not have.
+    """
+    known = rows.reindex(columns=["dataset", *columns]).dropna()
+    return list(dict.fromkeys(known["dataset"]))
+
+
 def render(cells, columns, left=1):
     """Renders rows of texts as a table.
 

@@ -40,3 +40,11 @@ def test_one_setting_is_named_by_its_first_parameter(valid):
     assert cells(text)[0] == ["data set", "ELBO (nats/image)"]
     assert cells(text)[2] == ["Fashion-MNIST", "-3.0"]
     assert tables.markdown(rows(valid, elbo=[]), ["dataset", "elbo"]) == "No run is finished."
+
+
+def test_measured_data_sets_have_a_run_with_every_measure(valid):
+    table = rows(valid, psnr=[1.0, 2.0, 3.0], fd_samples=[4.0, float("nan"), 5.0])
+    table["dataset"] = ["mnist", "cifar10", "mnist"]
+    assert tables.measured(table, "psnr") == ["mnist", "cifar10"]
+    assert tables.measured(table, "psnr", "fd_samples") == ["mnist"]
+    assert tables.measured(table, "fd_mixture") == []
