@@ -178,7 +178,8 @@ def test_each_run_is_executed_by_its_own_notebook(tiny, notebook, monkeypatch):
 
 def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, capfd, notebook):
     path = notebook("if dataset == 'cifar10': Path(str(run) + '.pid').touch(); time.sleep(60)")
-    code = (
+    code = (  # Ctrl-C is heard even where these tests run in the background
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from pathlib import Path; from vae_keras.study import command, sweeps;"
         "sweeps.SWEEPS['tiny'] = [{'dataset': ['fashion_mnist', 'cifar10']}];"
         f"sweeps.NOTEBOOK = Path({str(path)!r});"

@@ -47,7 +47,7 @@ def test_the_report_of_the_own_runs_is_whole(checkout):
     assert all((checkout / name).stat().st_size for name in names)
     readme = (checkout / "README.md").read_text()
     assert "old" not in readme and readme.count("text after") == 4
-    assert "[![All claims" in readme and "Not measured yet: `make bench`." in readme
+    assert "[![The claims that" in readme and "Not measured yet: `make bench`." in readme
     assert not (checkout / "images" / "02_latent_map.gif").exists()
     findings = (checkout / "models" / "findings.md").read_text()
     assert all(claim.statement in findings for claim in claims.CLAIMS)
