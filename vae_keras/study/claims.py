@@ -246,20 +246,9 @@ def _evidence(terms, values):
     for term, setting, found in zip(terms, settings, values, strict=True):
         text = tables.spread(term.measure, found) or "not measured"
         if varied:
-            text += f" ({phrase({name: setting[name] for name in varied})})"
+            text += f" ({sweeps.phrase({name: setting[name] for name in varied})})"
         parts.setdefault(names.heading(term.measure), {})[text] = None  # each once, in order
     return "; ".join(f"{heading}: {', '.join(texts)}" for heading, texts in parts.items())
-
-
-def phrase(changes):
-    """Returns a setting in words, as in "unit variance, beta 0.01"; of no change an empty text."""
-    words = []
-    for name, value in changes.items():
-        heading, text = names.COLUMNS[name][0], names.format_value(name, value)
-        if isinstance(value, bool):
-            text = f"{'with' if value else 'without'} {heading}"
-        words.append(text if isinstance(value, str | bool) else f"{heading} {text}")
-    return ", ".join(words)
 
 
 def describe(row):

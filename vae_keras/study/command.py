@@ -13,7 +13,7 @@ import papermill
 from vae_keras.data import load
 from vae_keras.data.catalogue import is_own
 from vae_keras.study import execute, runs, sweeps
-from vae_keras.study.parameters import BEYOND, PARAMETERS
+from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, PARAMETERS
 
 CONNECT_SECONDS = 10  # to a scheduler
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "used_units"]
@@ -204,7 +204,7 @@ def _summarise(options, declared, failures, busy, interrupted):
         print(f"error: {runs.RESULTS} stays as it was: {error}", file=sys.stderr)
         table = runs.select(runs.load_results(), declared)
     if len(table) and not interrupted:
-        shown = [name for name in (*PARAMETERS, *BEYOND) if table[name].nunique() > 1]
+        shown = [name for name in ALL_PARAMETERS if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]
         print(table[shown].to_string(index=False, float_format="{:.4g}".format))
     print(f"{len(table)} of {len(declared)} runs are finished: {runs.models_folder()}")

@@ -43,6 +43,7 @@ PARAMETERS = (
 )
 # What notebook 08 has besides, and the values with which a run is one of notebook 02.
 BEYOND = {"prior": "normal", "posterior": "normal", "objective": "elbo", "perceptual": 0.0}
+ALL_PARAMETERS = (*PARAMETERS, *BEYOND)
 
 
 def check_parameters(**parameters):
@@ -61,20 +62,15 @@ def check_parameters(**parameters):
             fit together.
     """
     missing = [name for name in PARAMETERS if name not in parameters]
-    unknown = [name for name in parameters if name not in (*PARAMETERS, *BEYOND)]
+    unknown = [name for name in parameters if name not in ALL_PARAMETERS]
     if missing or unknown:
         raise ValueError(
             f"a run needs the parameters {', '.join(PARAMETERS)}; it may have {', '.join(BEYOND)}. "
             f"Missing: {', '.join(missing) or 'none'}. Unknown: {', '.join(unknown) or 'none'}."
         )
     checked = {name: _check(name, parameters[name]) for name in PARAMETERS}
-    for name in parameters.keys() & BEYOND.keys():
-        _check(name, parameters[name])
-    checked |= {
-        name: _check(name, parameters[name])
-        for name, usual in BEYOND.items()
-        if parameters.get(name, usual) != usual
-    }
+    given = {name: _check(name, parameters[name]) for name in BEYOND if name in parameters}
+    checked |= {name: value for name, value in given.items() if value != BEYOND[name]}
     _check_beyond({**BEYOND, **checked})
     warmup_epochs, kl_cycles = checked["warmup_epochs"], checked["kl_cycles"]
     if warmup_epochs == 0 and kl_cycles > 1:

@@ -164,7 +164,7 @@ def _results(table, dataset):
         if "likelihood" in changes:
             texts[0] = ""  # its ELBO is on a scale of its own
         if any(texts):
-            cells.append([claims.phrase(changes), *texts])
+            cells.append([sweeps.phrase(changes), *texts])
     linear = [claims.values_of(shown, dataset, f"linear_{name}", {}) for name in measures]
     if any(linear):
         texts = [tables.spread(*pair) for pair in zip(measures, linear, strict=True)]

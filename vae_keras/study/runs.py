@@ -20,7 +20,7 @@ import pandas as pd
 
 from vae_keras.data.catalogue import is_own
 from vae_keras.figures.names import label as display_name
-from vae_keras.study.parameters import BEYOND, PARAMETERS, RANGES, check_parameters
+from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, RANGES, check_parameters
 
 RESULTS = "results.csv"
 BACKUP = "backup.npz"  # see `study.backup`
@@ -204,9 +204,9 @@ def write_results():
     """
     records = read_records()
     measured = (name for row in records for name in row)
-    names = dict.fromkeys(["run", *PARAMETERS, *BEYOND, *measured])
+    names = dict.fromkeys(["run", *ALL_PARAMETERS, *measured])
     table = pd.DataFrame(records, columns=list(names))
-    measures = table.columns.difference([*PARAMETERS, *BEYOND])
+    measures = table.columns.difference(ALL_PARAMETERS)
     for name in table[measures].select_dtypes("float"):
         table[name] = table[name].map("{:.6g}".format).astype(float)
     models_folder().mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def load_results():
             raise ValueError("its last line is cut off")
         exact = {name: float for name, (kind, *_) in RANGES.items() if kind is float}
         table = pd.read_csv(path, converters=exact)
-        parameters = table[[*PARAMETERS, *BEYOND]].to_dict("records")
+        parameters = table[[*ALL_PARAMETERS]].to_dict("records")
         if [run_name(row) for row in parameters] != [*table["run"]]:
             raise ValueError("its parameters are not those of the runs")
     except (ValueError, KeyError) as error:
@@ -380,7 +380,7 @@ def _check_metrics(metrics):
         raise ValueError(f"`metrics` must be a dict of measures. Received: {metrics!r}")
     largest = sys.float_info.max
     for name, value in metrics.items():
-        if name == "run" or name in PARAMETERS or name in BEYOND:
+        if name == "run" or name in ALL_PARAMETERS:
             raise ValueError(f"`metrics` must not hold the parameter {name!r}")
         is_number = isinstance(value, int | float) and -largest <= value <= largest
         if not isinstance(value, str) and not is_number:

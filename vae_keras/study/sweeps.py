@@ -6,7 +6,7 @@ from pathlib import Path
 from vae_keras.data.catalogue import DATASETS, SPRITES
 from vae_keras.figures import names
 from vae_keras.study import reproductions, runs
-from vae_keras.study.parameters import BEYOND, PARAMETERS, check_parameters
+from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, check_parameters
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_train_vae.ipynb"
 NOTEBOOK_BEYOND = NOTEBOOK.with_name("08_beyond.ipynb")
@@ -222,7 +222,7 @@ def describe(rows):
         Markdown: what varies with its values, then what all runs have in common.
     """
     varied, common = [], []
-    for name in (*PARAMETERS, *BEYOND):
+    for name in ALL_PARAMETERS:
         values = sorted(rows[name].unique())
         texts = ", ".join(names.format_value(name, value) for value in values)
         if len(values) > 1:
@@ -242,19 +242,22 @@ def parts(rows):
     Returns:
         List of texts: "plain VAE", "VampPrior", "two levels, free bits 0.05", "beta-TC".
     """
-    texts = []
-    for row in rows.to_dict("records"):
-        changed = {name: row[name] for name in PARTS if row[name] != FIXED[name]}
-        words = [names.format_value(name, value) for name, value in changed.items()]
-        headings = [names.COLUMNS[name][0] for name in changed]
-        texts.append(
-            ", ".join(
-                word if isinstance(value, str) else f"{heading} {word}"
-                for heading, word, value in zip(headings, words, changed.values(), strict=True)
-            )
-            or "plain VAE"
-        )
-    return texts
+    changes = [
+        {name: row[name] for name in PARTS if row[name] != FIXED[name]}
+        for row in rows.to_dict("records")
+    ]
+    return [phrase(changed) or "plain VAE" for changed in changes]
+
+
+def phrase(changes):
+    """Returns a setting in words, as in "unit variance, beta 0.01"; of no change an empty text."""
+    words = []
+    for name, value in changes.items():
+        heading, text = names.COLUMNS[name][0], names.format_value(name, value)
+        if isinstance(value, bool):
+            text = f"{'with' if value else 'without'} {heading}"
+        words.append(text if isinstance(value, str | bool) else f"{heading} {text}")
+    return ", ".join(words)
 
 
 def title(parameters):

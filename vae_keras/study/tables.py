@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vae_keras.figures import names
-from vae_keras.study.parameters import BEYOND, PARAMETERS
+from vae_keras.study.parameters import ALL_PARAMETERS
 
 
 def spread(column, values):
@@ -30,7 +30,7 @@ def markdown(rows, columns):
     """
     if rows.empty:
         return "No run is finished."
-    parameters = [column for column in columns if column in (*PARAMETERS, *BEYOND)]
+    parameters = [column for column in columns if column in ALL_PARAMETERS]
     varying = [column for column in parameters if rows[column].nunique() > 1] or parameters[:1]
     measures = [
         column
