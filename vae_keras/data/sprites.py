@@ -85,14 +85,12 @@ def read_sprites(name, place=None, image_size=SIDE // 2):
             f"dSprites are not downloaded: they come without a checksum. Put {FILE} of {URL} into "
             "a folder as dsprites.npz, and set VAE_KERAS_DATA to that folder. `sprites` need none."
         )
+    numbers = np.concatenate(split_numbers())  # together: the file is read once
+    values = factors(numbers)
+    images = draw(values, image_size) if place is None else _read_dsprites(place, numbers)
     arrays = {}
-    for split, numbers in zip(("train", "test"), split_numbers(), strict=True):
-        values = factors(numbers)
-        arrays[f"y_{split}"] = values[:, 0]
-        if place is None:
-            arrays[f"x_{split}"] = draw(values, image_size)
-        else:
-            arrays[f"x_{split}"] = _read_dsprites(place, numbers)
+    for split, part in (("train", slice(NUM_TRAIN)), ("test", slice(NUM_TRAIN, None))):
+        arrays |= {f"x_{split}": images[part], f"y_{split}": values[part, 0]}
     return arrays
 
 
@@ -113,13 +111,8 @@ def _draw(values):
     """Whether each pixel, at whole coordinates from 0, lies within the shape."""
     shape, scale, orientation, x, y = values.T
     # All of a sprite lies within a window of half the side around its centre.
-    (columns, across), (rows, down) = (_window(CENTRES[place]) for place in (x, y))
-    columns, across, rows, down = (
-        columns[:, None],
-        across[:, None],
-        rows[..., None],
-        down[..., None],
-    )
+    columns, across = (part[:, None] for part in _window(CENTRES[x]))
+    rows, down = (part[..., None] for part in _window(CENTRES[y]))
     cosine, sine = (
         (function(ANGLES[orientation]) / SCALES[scale]).astype("float32")[:, None, None]
         for function in (np.cos, np.sin)
