@@ -88,6 +88,17 @@ def configure(precision=None, threads=None):
     return describe()
 
 
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Sets Keras's global dtype policy inside a `with` block, by its name such as "float32"."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 def native_precision():
     """Returns "mixed_bfloat16" where the hardware multiplies bfloat16 natively, else "float32".
 

@@ -8,7 +8,7 @@ import numpy as np
 from vae_keras.data.download import fetch
 from vae_keras.evaluation.batched import decode, over_batches
 from vae_keras.evaluation.codes import draw_codes
-from vae_keras.runtime import keras, tf
+from vae_keras.runtime import dtype_policy, keras, tf
 
 BATCH_SIZE = 250
 # Keras's own file, under the name it has in Keras's cache.
@@ -138,12 +138,8 @@ def load_inception():
         weights = fetch(INCEPTION_URL, f"md5:{INCEPTION_MD5}", place)
     except (OSError, ValueError) as error:  # no network, or another checksum
         raise OSError(f"the weights of InceptionV3 are not available: {error}") from error
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with dtype_policy("float32"):
         return keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _inception_features(inception, images):

@@ -111,8 +111,25 @@ def load_judge(dataset):
     Raises:
         OSError: if it cannot be downloaded, see `published.fetch`.
     """
+    classifier = load_classifier(dataset)
+    return None if classifier is None else _features(classifier)
+
+
+def load_classifier(dataset):
+    """Loads the classifier that the judge of a data set is a part of.
+
+    Args:
+        dataset: name of the data set.
+
+    Returns:
+        `keras.Model` from uint8 images `(batch_size, height, width, channels)` to logits
+        `(batch_size, num_classes)`; None if no judge of the data set is published.
+
+    Raises:
+        OSError: if it cannot be downloaded, see `published.fetch`.
+    """
     name = f"judges/{dataset}.keras"
-    return _features(published.fetch(name)) if name in published.names() else None
+    return _load(published.fetch(name)) if name in published.names() else None
 
 
 def main(arguments=None):
@@ -136,10 +153,10 @@ def main(arguments=None):
         for name in options.names:
             path = options.folder / f"{name}.keras"
             if options.validate:
-                distances = judge_validation.measure(_features(path), name)
+                distances = judge_validation.measure(_features(_load(path)), name)
                 second = options.second and options.second / path.name
                 if second and second.exists():
-                    others = judge_validation.measure(_features(second), name)
+                    others = judge_validation.measure(_features(_load(second)), name)
                     distances["rank correlation"] = judge_validation.agreement(distances, others)
                 judge_validation.record(options.folder, name, distances=distances)
             else:
@@ -154,8 +171,11 @@ def main(arguments=None):
     return 0
 
 
-def _features(path):
-    classifier = keras.models.load_model(path, compile=False)
+def _load(path):
+    return keras.models.load_model(path, compile=False)
+
+
+def _features(classifier):
     return keras.Model(classifier.input, classifier.get_layer("features").output)
 
 
@@ -163,8 +183,9 @@ def _describe(dataset, path):
     """What the README says of a judge."""
     images, labels = load_images(dataset, "test")
     num_images = len(load_images(dataset, "train")[0])
-    logits = extract(keras.models.load_model(path, compile=False), images)
-    deviations = extract(_features(path), images).std(axis=0)
+    classifier = _load(path)
+    logits = extract(classifier, images)
+    deviations = extract(_features(classifier), images).std(axis=0)
     return {
         "training_images": num_images,
         "epochs": num_epochs(dataset, num_images),

@@ -1,7 +1,7 @@
 """The fixed networks whose features a perceptual loss compares."""
 
-from vae_keras import published
-from vae_keras.runtime import keras
+from vae_keras.evaluation.judge import load_classifier
+from vae_keras.runtime import dtype_policy, keras
 
 VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3")
 BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # means of ImageNet, grey levels
@@ -24,10 +24,9 @@ def load_features(dataset, image_shape):
     Raises:
         OSError: if a file cannot be downloaded.
     """
-    name = f"judges/{dataset}.keras"
-    if name not in published.names():
+    judge = load_classifier(dataset)
+    if judge is None:
         return build_vgg(image_shape)
-    judge = keras.models.load_model(published.fetch(name), compile=False)
     images = keras.Input(image_shape)
     grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
     copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # of float images
@@ -52,9 +51,7 @@ def build_vgg(image_shape, weights="imagenet"):
         Recognition".
     """
     images = keras.Input(image_shape)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with dtype_policy("float32"):
         colours = [images[..., min(channel, image_shape[-1] - 1)] for channel in (2, 1, 0)]
         pixels = [
             255.0 * colour - mean for colour, mean in zip(colours, BLUE_GREEN_RED, strict=True)
@@ -65,5 +62,3 @@ def build_vgg(image_shape, weights="imagenet"):
         )
         maps = keras.Model(vgg.input, [vgg.get_layer(name).output for name in VGG_LAYERS])
         return keras.Model(images, maps(stacked))
-    finally:
-        keras.config.set_dtype_policy(policy)
