@@ -49,7 +49,7 @@ def sweep_curves(table, swept, measures, together=False, title=None):
         panel.set_xscale("log" if geometric else "linear")
         panel.set_xticks(values, [f"{value:g}" for value in values])
         panel.xaxis.set_minor_locator(NullLocator())
-    return style.finish(figure, title, _seed_entries(table, swept))
+    return style.finish(figure, title, _seed_entries(table, "dataset", "likelihood", swept))
 
 
 @style.styled
@@ -71,10 +71,8 @@ def settings(table, column, measures, title=None):
     height = 0.9 + 0.28 * len(places)
     figure, axes = style.panels(len(datasets), len(found), height=height)
     for dataset, row in zip(datasets, axes, strict=True):
-        chosen, color = (
-            table[table["dataset"] == dataset],
-            style.DATASET_COLORS.get(dataset, "black"),
-        )
+        chosen = table[table["dataset"] == dataset]
+        color = style.DATASET_COLORS.get(dataset, "black")
         row[0].set_title(label(dataset))
         for panel, measure in zip(row, found, strict=True):
             values = chosen.groupby(column, sort=False)[measure]
@@ -86,9 +84,7 @@ def settings(table, column, measures, title=None):
             panel.set_yticks(range(len(places)), places if panel is row[0] else [""] * len(places))
             panel.set(xlabel=style.axis_label(measure), ylim=(len(places) - 0.5, -0.5))
             panel.xaxis.set_major_locator(MaxNLocator(4))
-    extra = [Line2D([], [], color="black", marker="o", label="each seed", **SEED)]
-    extra += [Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
-    return style.finish(figure, title, extra if table.duplicated(["dataset", column]).any() else ())
+    return style.finish(figure, title, _seed_entries(table, "dataset", column))
 
 
 @style.styled
@@ -123,7 +119,7 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
     beside = f"The number beside a point is its {label(swept)}."
-    style.finish(figure, title, _seed_entries(table, swept), beside)
+    style.finish(figure, title, _seed_entries(table, "dataset", "likelihood", swept), beside)
     figure.draw_without_rendering()  # gives the panels their places, on which the labels depend
     for panel in figure.axes:
         _annotate(panel, curves[panel])
@@ -268,9 +264,9 @@ def _draw_panel(panel, runs, swept, across, measure):
     return curves
 
 
-def _seed_entries(table, swept):
-    """The legend's entries for seeds, where a setting has several."""
-    if not table.duplicated(["dataset", "likelihood", swept]).any():
+def _seed_entries(table, *columns):
+    """The legend's entries for seeds, where a setting, that is values of columns, has several."""
+    if not table.duplicated([*columns]).any():
         return []
     dot = Line2D([], [], color="black", marker="o", label="each seed", **SEED)
     return [dot, Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
