@@ -164,6 +164,19 @@ class VAE(keras.Model):
         z_mean, z_log_var = self.encoder(inputs, training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
 
+    def draw(self, moments):
+        """Draws a code from the posterior of each image.
+
+        Args:
+            moments: what `moments` returns.
+
+        Returns:
+            Triple of codes, `(batch_size, latent_dim)`; of log q(z given x) there, in nats,
+            `(batch_size,)`; and of the parts of the KL divergence, see `Prior.kl_parts`.
+        """
+        z, log_q = self.posterior.sample(moments, self.prior, self.sampler)
+        return z, log_q, self.posterior.kl_parts(moments, z, log_q, self.prior)
+
     def logits(self, z, labels=None, training=False):
         """Maps latent codes to logits, `(batch_size, height, width, channels)`.
 
@@ -313,9 +326,8 @@ class VAE(keras.Model):
         }
 
     def _draw(self, images, labels, moments, training):
-        z, log_q = self.posterior.sample(moments, self.prior, self.sampler)
+        z, log_q, kl_parts = self.draw(moments)
         logits = self.logits(z, labels, training)
-        kl_parts = self.posterior.kl_parts(moments, z, log_q, self.prior)
         return Draw(z, log_q, kl_parts, logits, self._likelihood(images, logits))
 
     def _likelihood(self, images, logits):

@@ -68,6 +68,10 @@ class CouplingFlow(keras.layers.Layer):
         shift, log_scale = ops.split(network(inputs), 2, axis=-1)
         return shift, ops.tanh(log_scale)
 
+    @property
+    def sizes(self):
+        """The arguments of the constructor, for the configuration of whatever holds the flow."""
+        return {"num_couplings": self.num_couplings, "hidden_units": self.hidden_units}
+
     def get_config(self):
-        sizes = {"num_couplings": self.num_couplings, "hidden_units": self.hidden_units}
-        return {**super().get_config(), **sizes}
+        return {**super().get_config(), **self.sizes}

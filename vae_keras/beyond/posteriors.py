@@ -44,5 +44,4 @@ class FlowPosterior(DiagonalNormal):
         return Prior.kl_parts(prior, moments, z, log_q)  # by one draw, whatever the prior
 
     def get_config(self):
-        sizes = {name: getattr(self.flow, name) for name in ("num_couplings", "hidden_units")}
-        return {**super().get_config(), **sizes}
+        return {**super().get_config(), **self.flow.sizes}

@@ -89,5 +89,4 @@ class FlowPrior(Prior):
         return self.flow.invert(self._noise(num_codes, draw))
 
     def get_config(self):
-        sizes = {name: getattr(self.flow, name) for name in ("num_couplings", "hidden_units")}
-        return {**super().get_config(), **sizes}
+        return {**super().get_config(), **self.flow.sizes}

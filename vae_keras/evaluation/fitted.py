@@ -57,8 +57,7 @@ class SecondStage:
 
     def __init__(self, vae, images, labels=None, num_steps=4000, hidden_units=512):
         def draw(images, labels):
-            moments = vae.moments(images, labels)
-            return vae.posterior.sample(moments, vae.prior, vae.sampler)[0]
+            return vae.draw(vae.moments(images, labels))[0]
 
         codes = over_batches(draw, images, labels)
         # From 0.1 to 0.9, as far as a sigmoid reaches with ease.

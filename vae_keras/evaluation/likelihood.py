@@ -30,9 +30,7 @@ def elbo_terms(vae, images, labels=None):
     """
 
     def terms(images, labels):
-        moments = vae.moments(images, labels)
-        z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
-        kl_parts = vae.posterior.kl_parts(moments, z, log_q, vae.prior)
+        z, _, kl_parts = vae.draw(vae.moments(images, labels))
         return vae.reconstruction_loss(images, z, labels), tf.reduce_sum(kl_parts, axis=-1)
 
     loss, kl = (float(part.mean(dtype="float64")) for part in over_batches(terms, images, labels))
