@@ -175,12 +175,13 @@ METHOD = (
 )
 
 
-def check_all(table, claims=CLAIMS):
-    """Decides claims on the finished runs that the study shows.
+def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
+    """Decides claims on finished runs.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
         claims: list of `Claim`; p-values are adjusted for their number.
+        budget: name of one of `sweeps.BUDGETS`, that of the runs.
 
     Returns:
         `pandas.DataFrame`, a row for each claim and data set: `statement`, `measure`, `dataset`,
@@ -189,7 +190,7 @@ def check_all(table, claims=CLAIMS):
         number), `figure`, and `evidence`: the means and standard deviations.
     """
     shown = {
-        sweep: runs.select(table, sweeps.declared_runs(sweep, sweeps.SHOWN_BUDGET))
+        sweep: runs.select(table, sweeps.declared_runs(sweep, budget))
         for sweep in {claim.sweep for claim in claims}
     }
     rows, effects = [], []
@@ -262,15 +263,16 @@ def describe(row):
     return f"**{row['verdict']}**, {number} {unit or heading} ({low} to {high})"
 
 
-def markdown(notebook, table, claims=CLAIMS):
+def markdown(notebook, table, budget, claims=CLAIMS):
     """Renders the claims that a notebook shows, and the means behind them.
 
     Args:
         notebook: stem of the notebook.
         table: `pandas.DataFrame` of `runs.load_results`.
+        budget: name of one of `sweeps.BUDGETS`, that of the runs.
         claims: list of `Claim`; p-values are adjusted for their number.
     """
-    checked = check_all(table, claims)
+    checked = check_all(table, claims, budget)
     return render(checked[checked["notebook"] == notebook[:2]])
 
 

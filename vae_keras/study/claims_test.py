@@ -98,7 +98,8 @@ def test_a_notebook_shows_its_own_claims_data_sets_side_by_side():
         SIZES._replace(datasets=("fashion_mnist", "cifar10")),
         SIZES._replace(statement="Another", figure="04_x"),
     ]
-    text = claims.markdown("03_latent_dim", study(elbo=rises(10)), asked)
+    budget = sweeps.SHOWN_BUDGET
+    text = claims.markdown("03_latent_dim", study(elbo=rises(10)), budget, asked)
     header, _, row, *evidence = text.splitlines()
     assert [cell.strip() for cell in header.strip("|").split("|")] == [
         *("claim", "Fashion-MNIST", "CIFAR-10", "seeds")
@@ -122,3 +123,10 @@ def test_every_claim_can_be_decided_by_the_runs_that_are_declared(claim):
         assert verdicts.margin(claim.terms[0].measure, dataset) > 0
     assert {term.measure for term in claim.terms} <= set(names.COLUMNS)
     np.testing.assert_allclose(sum(term.weight for term in claim.terms), 0, atol=1e-12)
+
+
+def test_a_notebook_decides_its_claims_on_the_runs_of_its_budget():
+    table = study(elbo=rises(10))
+    verdict = {b: claims.check_all(table, [SIZES], b)["verdict"].item() for b in sweeps.BUDGETS}
+    assert verdict.pop(sweeps.SHOWN_BUDGET) == "supported"
+    assert set(verdict.values()) == {"not measured"}

@@ -18,11 +18,13 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.faults
 SWEEP = """
 import json, sys
+from pathlib import Path
 from distributed import Client
-from vae_keras.study import execute
+from vae_keras.study import execute, sweeps
+sweeps.NOTEBOOK = Path(sys.argv[1])
 with Client(sys.argv[3]) as client:
     executor = client.get_executor(pure=False)
-    failures, busy = execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), executor)
+    failures, busy = execute.execute_all(json.loads(sys.argv[2]), executor)
 sys.exit(json.dumps([failures, busy]) if failures or busy else 0)
 """
 
@@ -126,9 +128,10 @@ def test_a_scheduler_that_is_not_there_is_one_line(notebook, monkeypatch, capsys
     assert error.startswith("error: ") and "127.0.0.1:9" in error and error.count("\n") == 1
 
 
-def test_any_executor_will_do(notebook, valid):
+def test_any_executor_will_do(notebook, valid, monkeypatch):
     from concurrent.futures import ProcessPoolExecutor
 
+    monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())
     with ProcessPoolExecutor(1) as executor:
-        assert execute.execute_all(notebook(), [valid], executor) == ({}, [])
+        assert execute.execute_all([valid], executor) == ({}, [])
     assert runs.is_finished(valid)

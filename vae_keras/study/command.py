@@ -89,15 +89,8 @@ def _sweep(options):
     try:
         with _executor(options) as (executor, jobs):
             _announce(options, declared, todo, failures, jobs)
-            for notebook in sorted({sweeps.notebook(run) for run in todo}):
-                chosen = [run for run in todo if sweeps.notebook(run) == notebook]
-                if notebook == sweeps.NOTEBOOK_BEYOND:  # whose own values are those of an example
-                    chosen = [BEYOND | run for run in chosen]
-                failed, others = execute.execute_all(
-                    notebook, chosen, executor, options.force, time_limit
-                )
-                failures |= failed
-                busy += others
+            failed, busy = execute.execute_all(todo, executor, options.force, time_limit)
+            failures |= failed
         interrupted = False
     finally:
         _summarise(options, declared, failures, busy, interrupted)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from vae_keras.study import runs, sweeps
 from vae_keras.study.execute_one import BUSY, FAILED, FINISHED
+from vae_keras.study.parameters import BEYOND
 
 MEMORY_PER_JOB = 3e9  # bytes
 START_SECONDS = 15  # what a run takes besides training and evaluation
@@ -109,14 +110,13 @@ def local_executor(jobs):
     return ThreadPoolExecutor(jobs, initializer=lambda: setattr(_thread, "share", free.get()))
 
 
-def execute_all(notebook, todo, executor, force=False, time_limit=None):
-    """Executes a notebook for runs on an executor, and shows the progress.
+def execute_all(todo, executor, force=False, time_limit=None):
+    """Executes runs on an executor, each through its notebook, and shows the progress.
 
     All runs have stopped when it returns or raises.
 
     Args:
-        notebook: path of the notebook.
-        todo: list of dicts of parameters.
+        todo: list of dicts of parameters, as `check_parameters` returns them.
         executor: any `concurrent.futures.Executor`. Its workers see the same checkout and the same
             `runs.models_folder()`.
         force: whether finished runs are executed again.
@@ -133,9 +133,12 @@ def execute_all(notebook, todo, executor, force=False, time_limit=None):
     os.close(handle)
     progress = _Progress(todo)
     try:
-        how = (str(notebook), str(folder), token, force, time_limit)
+        how = (str(folder), token, force, time_limit)
         for run in todo:
-            future = executor.submit(execute_run, run, *how)
+            notebook = sweeps.notebook(run)
+            # The values that notebook 08 itself has are those of an example.
+            values = BEYOND | run if notebook == sweeps.NOTEBOOK_BEYOND else run
+            future = executor.submit(execute_run, values, str(notebook), *how)
             waiting[future] = run
             future.add_done_callback(done.put)
         while waiting:

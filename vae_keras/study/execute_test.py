@@ -9,16 +9,18 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from vae_keras.study import execute, execute_one, runs
+from vae_keras.study import execute, execute_one, runs, sweeps
 
 pytestmark = pytest.mark.faults
 
 SLEEP = "Path(str(run) + '.pid').write_text(str(os.getpid())); time.sleep(60)"
 SWEEP = """
 import json, sys
-from vae_keras.study import execute
+from pathlib import Path
+from vae_keras.study import execute, sweeps
+sweeps.NOTEBOOK = Path(sys.argv[1])
 with execute.local_executor(2) as executor:
-    execute.execute_all(sys.argv[1], json.loads(sys.argv[2]), executor)
+    execute.execute_all(json.loads(sys.argv[2]), executor)
 """
 # What a run does, what is said about it, and whether the next sweep tries it again.
 ENDS = [
@@ -33,8 +35,9 @@ ENDS = [
 
 
 def execute_all(notebook, *todo, jobs=2, **options):
-    with execute.local_executor(jobs) as executor:
-        return execute.execute_all(notebook, list(todo), executor, **options)
+    with pytest.MonkeyPatch.context() as patch, execute.local_executor(jobs) as executor:
+        patch.setattr(sweeps, "NOTEBOOK", notebook)
+        return execute.execute_all(list(todo), executor, **options)
 
 
 def wait_until(condition, seconds):
@@ -112,8 +115,8 @@ def test_two_sweeps_at_once_execute_every_run_once(notebook, valid, tmp_path):
     path = notebook(f"open({str(log)!r}, 'a').write(f'{{seed}}\\n'); time.sleep(1)")
     todo = [{**valid, "seed": seed} for seed in range(3)]
     command = [sys.executable, "-c", SWEEP, str(path), json.dumps(todo)]
-    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    shown = "".join(sweep.communicate(timeout=120)[0] for sweep in sweeps)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    shown = "".join(sweep.communicate(timeout=120)[0] for sweep in both)
     assert sorted(log.read_text().split()) == ["0", "1", "2"]
     assert "FAILED" not in shown
     assert all(runs.is_finished(run) for run in todo)
@@ -151,7 +154,7 @@ class Instant(Executor):
 def test_the_books_of_2000_runs_take_no_time(valid, capsys):
     todo = [{**valid, "seed": seed} for seed in range(2000)]
     start = time.monotonic()
-    assert execute.execute_all("none.ipynb", todo, Instant()) == ({}, [])
+    assert execute.execute_all(todo, Instant()) == ({}, [])
     assert time.monotonic() - start < 0.05 * len(todo)
     assert capsys.readouterr().out.count("\n") == len(todo)
 

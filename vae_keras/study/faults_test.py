@@ -28,10 +28,12 @@ TRIALS = 20
 ROOT = Path(runs.__file__).resolve().parents[2]
 SWEEP = """
 import json, sys
-from vae_keras.study import execute, runs
+from pathlib import Path
+from vae_keras.study import execute, runs, sweeps
+sweeps.NOTEBOOK = Path(sys.argv[1])
 todo = [run for run in json.loads(sys.argv[2]) if not runs.is_finished(run)]
 with execute.local_executor(int(sys.argv[3])) as executor:
-    failures, _ = execute.execute_all(sys.argv[1], todo, executor)
+    failures, _ = execute.execute_all(todo, executor)
 sys.exit(json.dumps(failures) if failures else 0)
 """
 COMMAND = """

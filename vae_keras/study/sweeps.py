@@ -270,9 +270,6 @@ def title(parameters):
     words.append(f"beta {parameters['beta']:g}")
     parameters = BEYOND | parameters
     shown = ("likelihood", "architecture", "conditional", "warmup_epochs", "kl_cycles", *BEYOND)
-    for name in shown:
-        if parameters[name] != FIXED[name]:
-            text = names.format_value(name, parameters[name])
-            is_text = isinstance(parameters[name], str)
-            words.append(text if is_text else f"{names.COLUMNS[name][0]} {text}")
+    changes = {name: parameters[name] for name in shown if parameters[name] != FIXED[name]}
+    words += [phrase(changes)] if changes else []
     return ", ".join([*words, f"seed {parameters['seed']}"])

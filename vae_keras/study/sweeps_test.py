@@ -106,4 +106,4 @@ def test_the_title_of_a_run_is_short(valid):
         sweeps.title(valid | {"prior": "vamp"}) == "Fashion-MNIST, z 2, beta 1, VampPrior, seed 0"
     )
     title = sweeps.title({**valid, **changes})
-    assert title == "birds, z 2, beta 1, learned variance, class labels yes, seed 0"
+    assert title == "birds, z 2, beta 1, learned variance, with class labels, seed 0"
