@@ -129,11 +129,11 @@ def spread(name, values):
 
 def markdown(table):
     """Renders the part `training` of `bench.csv` as a table, and says what its cells mean."""
-    rows = table[table["part"] == "training"]
+    rows = table[(table["part"] == "training") & table["name"].isin(TRAINING)]
     rows = rows.assign(cell=[_cell(row) for _, row in rows.iterrows()])
     explanation = (
-        "Images/s, median over rounds; of training also the multiple of stock Keras in the same "
-        "round, with its range, and the share of the rate of matrix products in that precision."
+        "Images/s, median over rounds; the multiple of stock Keras in the same round, with its "
+        "range; the share of the rate of matrix products in that precision."
     )
     return f"{_pivot(rows, 'cell').fillna('').to_markdown()}\n\n{explanation}\n"
 
@@ -145,11 +145,8 @@ def _pivot(rows, values):
 
 
 def _cell(row):
-    if row["name"] in PRODUCTS:
-        return f"{row['rate'] / 1e9:,.0f} GFLOP/s"
-    text = f"{row['rate']:,.0f}"
-    if pd.notna(row.get("ratio")):
-        text += f" · {row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+    text = f"{row['rate']:,.0f} · {row['ratio']:.2f}"
+    text += f" ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
     return text + (f" · {row['share']:.0%}" if row["name"] == OURS else "")
 
 
