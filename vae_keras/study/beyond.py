@@ -8,9 +8,9 @@ from vae_keras.data.catalogue import SPRITES
 from vae_keras.evaluation.batched import encode, over_batches
 from vae_keras.evaluation.disentanglement import disentanglement
 from vae_keras.evaluation.perceptual import load_features
-from vae_keras.study.reproduction_networks import NETWORKS
+from vae_keras.study import reproduction_networks
 
-NETWORKS = {**NETWORKS, "ladder": ladder.LADDER}
+NETWORKS = {**reproduction_networks.NETWORKS, "ladder": ladder.LADDER}
 PRIORS = {"vamp": priors.VampPrior, "flow": priors.FlowPrior}
 POSTERIORS = {"coupling_flow": posteriors.FlowPosterior}
 OBJECTIVES = {

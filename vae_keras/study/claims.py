@@ -277,15 +277,27 @@ def markdown(notebook, table, budget, claims=CLAIMS):
 
 
 def render(checked, link=None):
-    """Renders verdicts as a table and, below, the means and standard deviations behind them.
+    """Renders verdicts, and below them the means and standard deviations behind them.
 
     Args:
         checked: rows of `check_all`.
         link: function from the stem of a figure to a link, for a column of links.
+
+    Returns:
+        Markdown: a table of all claims on the same data sets, then a table of those on others.
     """
-    datasets = list(dict.fromkeys(checked["dataset"]))
-    cells, evidence = [], []
+    tables_of = {}
     for statement, rows in checked.groupby("statement", sort=False):
+        datasets = tuple(rows["dataset"])
+        wide = (known for known in tables_of if {*datasets} <= {*known})
+        tables_of.setdefault(next(wide, datasets), {})[statement] = rows
+    return "\n\n".join(_table(*item, link) for item in tables_of.items())
+
+
+def _table(datasets, claimed, link):
+    """A table with a column for each data set, of a dict from statement to rows of `check_all`."""
+    cells, evidence = [], []
+    for statement, rows in claimed.items():
         found = {row["dataset"]: describe(row) for row in rows.to_dict("records")}
         seeds = ", ".join(map(str, dict.fromkeys(rows["seeds"])))
         cells.append([statement, *(found.get(name, "") for name in datasets), seeds])

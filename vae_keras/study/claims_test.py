@@ -130,3 +130,19 @@ def test_a_notebook_decides_its_claims_on_the_runs_of_its_budget():
     verdict = {b: claims.check_all(table, [SIZES], b)["verdict"].item() for b in sweeps.BUDGETS}
     assert verdict.pop(sweeps.SHOWN_BUDGET) == "supported"
     assert set(verdict.values()) == {"not measured"}
+
+
+def test_claims_on_other_data_sets_have_a_table_of_their_own():
+    asked = [
+        SIZES._replace(datasets=("fashion_mnist", "cifar10")),
+        SIZES._replace(statement="On one of them"),
+        SIZES._replace(statement="Elsewhere", datasets=("mnist",)),
+    ]
+    text = claims.render(claims.check_all(study(elbo=rises(10)), asked))
+    headers = [line for line in text.splitlines() if line.startswith("| claim")]
+    assert [header.replace(" ", "") for header in headers] == [
+        "|claim|Fashion-MNIST|CIFAR-10|seeds|",
+        "|claim|MNIST|seeds|",
+    ]
+    first, second = text.split(headers[1])
+    assert "| On one of them" in first and "| Elsewhere" in second
