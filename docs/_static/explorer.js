@@ -248,7 +248,7 @@ function showSliders() {
       value.textContent = state.code[dimension].toFixed(2);
       updates.large();
     });
-    row.append(`z${dimension + 1}, ${nats[i]} nats`, input, value);
+    row.append(`z${dimension + 1}, ${nats[i].toFixed(2)} nats`, input, value);
     return row;
   }));
 }
