@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from vae_keras import beyond, pretrained  # noqa: F401, for saved models: registers its classes
+from vae_keras.checks import check_images, check_networks
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw
@@ -76,7 +77,7 @@ class VAE(keras.Model):
         for name, value in (("beta", beta), ("free_bits", free_bits)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a finite number, at least 0. Received: {value}")
-        self.image_shape, self.latent_dim, self.num_classes = _check_networks(encoder, decoder)
+        self.image_shape, self.latent_dim, self.num_classes = check_networks(encoder, decoder)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
@@ -160,8 +161,10 @@ class VAE(keras.Model):
 
     def moments(self, images, labels=None, training=False):
         """Returns the encoder's outputs, with which `posterior` begins; arguments as `encode`."""
-        inputs = self._with_labels(self._to_unit_range(images), labels)
-        z_mean, z_log_var = self.encoder(inputs, training=training)
+        return self._moments(self._to_unit_range(images), labels, training)
+
+    def _moments(self, images, labels, training):
+        z_mean, z_log_var = self.encoder(self._with_labels(images, labels), training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
 
     def draw(self, moments):
@@ -313,8 +316,8 @@ class VAE(keras.Model):
     def _terms(self, data, training=False):
         """Computes what is minimised and tracked, `(batch_size,)` each, from draws of z."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        moments = self.moments(images, labels, training)
         images = self._to_unit_range(images)
+        moments = self._moments(images, labels, training)
         draws = [
             self._draw(images, labels, moments, training) for _ in range(self.objective.num_draws)
         ]
@@ -367,45 +370,6 @@ class VAE(keras.Model):
             check_images(images, self.image_shape)
 
 
-def check_images(images, image_shape):
-    """Raises an error unless images are uint8, or floats in [0, 1], of the right shape.
-
-    Args:
-        images: array or tensor. The range of a symbolic tensor is checked when it has values.
-        image_shape: expected `(height, width, channels)`.
-
-    Raises:
-        ValueError: if type, shape or range differ; `tf.errors.InvalidArgumentError` for the range
-            of a symbolic tensor.
-    """
-    dtype = keras.backend.standardize_dtype(images.dtype)
-    if tuple(images.shape[1:]) != tuple(image_shape):
-        missing_axis = tuple(images.shape[1:]) == tuple(image_shape[:2])
-        raise ValueError(
-            f"images must have the shape (num_images, {', '.join(map(str, image_shape))}). "
-            f"Received: {tuple(images.shape)}."
-            + (" Add the channel axis: `images[..., None]`." if missing_axis else "")
-        )
-    if dtype == "uint8":
-        return
-    cure = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
-    if "float" not in dtype:
-        raise ValueError(
-            f"{cure} Received: {dtype}. `images.astype('uint8')` converts grey levels."
-        )
-    if keras.backend.is_keras_tensor(images):
-        return
-    if not isinstance(images, np.ndarray) and not tf.executing_eagerly():
-        tf.debugging.Assert(
-            tf.reduce_all((images >= 0) & (images <= 1)),
-            [cure, "Received: from", tf.reduce_min(images), "to", tf.reduce_max(images)],
-        )
-        return
-    lowest, highest = float(np.min(images)), float(np.max(images))
-    if not (lowest >= 0 and highest <= 1):  # false for NaN
-        raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
-
-
 def _global_mean(values):
     """Returns this replica's part of the mean over the images of all replicas.
 
@@ -417,35 +381,6 @@ def _global_mean(values):
     number = tf.cast(tf.size(values), values.dtype)
     replica = tf.distribute.get_replica_context()
     return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, number)
-
-
-def _check_networks(encoder, decoder):
-    """Returns `(image_shape, latent_dim, num_classes)` of two networks that fit together."""
-    shapes = {}
-    for name, network in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(network, keras.Model) or not network.built:
-            raise ValueError(
-                f"`{name}` must be a `keras.Model` with known input shapes, as `build_networks` "
-                f"returns. Received: {network!r}"
-            )
-        shapes[name] = [
-            [tuple(tensor.shape[1:]) for tensor in tensors]
-            for tensors in (network.inputs, network.outputs)
-        ]
-    (images, *labels), posterior = shapes["encoder"]
-    (codes, *decoder_labels), logits = shapes["decoder"]
-    if len(images) != 3 or posterior != [codes] * 2 or logits != [images]:
-        raise ValueError(
-            "`encoder` must map images (height, width, channels) to two outputs (latent_dim,), "
-            "`decoder` codes (latent_dim,) to one output of the images' shape. Received: encoder "
-            f"from {images} to {posterior}, decoder from {codes} to {logits}"
-        )
-    if labels != decoder_labels or len(labels) > 1:
-        raise ValueError(
-            "`encoder` and `decoder` must both take one-hot labels (num_classes,) as second input, "
-            f"or neither. Received: {labels} and {decoder_labels}"
-        )
-    return images, codes[0], labels[0][0] if labels else 0
 
 
 def _last_bias(network):

@@ -1,0 +1,85 @@
+"""What a `VAE` refuses: wrong images, and networks that do not fit together."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def check_images(images, image_shape):
+    """Raises an error unless images are uint8, or floats in [0, 1], of the right shape.
+
+    Args:
+        images: array or tensor. The range of a symbolic tensor is checked when it has values.
+        image_shape: expected `(height, width, channels)`.
+
+    Raises:
+        ValueError: if type, shape or range differ; `tf.errors.InvalidArgumentError` for the range
+            of a symbolic tensor.
+    """
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if tuple(images.shape[1:]) != tuple(image_shape):
+        missing_axis = tuple(images.shape[1:]) == tuple(image_shape[:2])
+        raise ValueError(
+            f"images must have the shape (num_images, {', '.join(map(str, image_shape))}). "
+            f"Received: {tuple(images.shape)}."
+            + (" Add the channel axis: `images[..., None]`." if missing_axis else "")
+        )
+    if dtype == "uint8":
+        return
+    cure = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
+    if "float" not in dtype:
+        raise ValueError(
+            f"{cure} Received: {dtype}. `images.astype('uint8')` converts grey levels."
+        )
+    if keras.backend.is_keras_tensor(images):
+        return
+    if not isinstance(images, np.ndarray) and not tf.executing_eagerly():
+        tf.debugging.Assert(
+            tf.reduce_all((images >= 0) & (images <= 1)),
+            [cure, "Received: from", tf.reduce_min(images), "to", tf.reduce_max(images)],
+        )
+        return
+    lowest, highest = float(np.min(images)), float(np.max(images))
+    if not (lowest >= 0 and highest <= 1):  # false for NaN
+        raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
+
+
+def check_networks(encoder, decoder):
+    """Raises an error unless an encoder and a decoder fit together.
+
+    Args:
+        encoder: see `VAE`.
+        decoder: see `VAE`.
+
+    Returns:
+        Triple of the image shape, `(height, width, channels)`, the latent size, and the number of
+        classes, 0 of networks that take no labels.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    shapes = {}
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(network, keras.Model) or not network.built:
+            raise ValueError(
+                f"`{name}` must be a `keras.Model` with known input shapes, as `build_networks` "
+                f"returns. Received: {network!r}"
+            )
+        shapes[name] = [
+            [tuple(tensor.shape[1:]) for tensor in tensors]
+            for tensors in (network.inputs, network.outputs)
+        ]
+    (images, *labels), posterior = shapes["encoder"]
+    (codes, *decoder_labels), logits = shapes["decoder"]
+    if len(images) != 3 or posterior != [codes] * 2 or logits != [images]:
+        raise ValueError(
+            "`encoder` must map images (height, width, channels) to two outputs (latent_dim,), "
+            "`decoder` codes (latent_dim,) to one output of the images' shape. Received: encoder "
+            f"from {images} to {posterior}, decoder from {codes} to {logits}"
+        )
+    if labels != decoder_labels or len(labels) > 1:
+        raise ValueError(
+            "`encoder` and `decoder` must both take one-hot labels (num_classes,) as second input, "
+            f"or neither. Received: {labels} and {decoder_labels}"
+        )
+    return images, codes[0], labels[0][0] if labels else 0
