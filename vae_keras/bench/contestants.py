@@ -2,16 +2,20 @@
 
 A contestant is a function from options to a dict: `train`, a function that works for an epoch and
 calls its argument after each batch; `work`, images or operations between the first of these calls
-and the last; and what describes the contestant. Modules are imported where they are used: a
-process loads TensorFlow or PyTorch, never both.
+and the last; `validate`, a function that returns the ELBO of validation images; and what describes
+the contestant. Modules are imported where they are used: a process loads TensorFlow or PyTorch,
+never both.
 """
 
+import itertools
 import math
 import resource
 import sys
 import time
 
 import numpy as np
+
+from vae_keras.data.load import load_images
 
 LATENT_DIM = 32
 MATRIX_SIZE = 2048
@@ -49,8 +53,32 @@ def measure():
     return {"rate": _contestant["work"] / (ends[-1] - ends[0]), "memory": memory}
 
 
-def random_images(options):
-    """Returns uint8 images, `(num_images, *image_shape)`."""
+def learn(options, limit):
+    """Sets up a contestant and trains it: how good is the model after how long?
+
+    Args:
+        options: as of `start`, with `dataset`, the name of a data set, and `seed`. With `epochs`
+            the training ends after so many.
+        limit: seconds after which no epoch begins.
+
+    Returns:
+        List of pairs after each epoch: the seconds of training so far, which include compiling and
+        leave out validation, and the ELBO of all validation images, nats per image.
+    """
+    contestant, curve, seconds = KINDS[options["kind"]](options), [], 0.0
+    for epoch in itertools.count(1):
+        ends, start = [], time.perf_counter()
+        contestant["train"](lambda ends=ends: ends.append(time.perf_counter()))
+        seconds += ends[-1] - start
+        curve.append((seconds, float(contestant["validate"]())))
+        if seconds >= limit or epoch == options.get("epochs"):
+            return curve
+
+
+def choose_images(options):
+    """Returns uint8 images for training: of the `dataset` that is named, or else random ones."""
+    if "dataset" in options:
+        return load_images(options["dataset"], "train")[0]
     shape = options["num_images"], *options["image_shape"]
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
@@ -75,20 +103,33 @@ def ours(options):
     from vae_keras.data.batches import image_batches
     from vae_keras.recipe import build_optimizer
 
-    images, batch_size = random_images(options), options["batch_size"]
-    batches = image_batches(images, batch_size=batch_size, shuffle_seed=0)
+    seed, batch_size = options.get("seed", 0), options["batch_size"]
+    runtime.keras.utils.set_random_seed(seed)
+    images = choose_images(options)
+    batches = image_batches(images, batch_size=batch_size, shuffle_seed=seed)
     vae = VAE(*build_networks("residual", images.shape[1:], LATENT_DIM))
     vae.adapt(images)
-    vae.compile(optimizer=build_optimizer(4e-3, "linear", num_steps=10 * len(batches)))
+    num_steps = options.get("epochs", 10) * len(batches)
+    vae.compile(optimizer=build_optimizer(4e-3, "linear", num_steps))
     batch = runtime.tf.TensorSpec((batch_size, *images.shape[1:]), "uint8")
     step = runtime.tf.function(vae.train_step).get_concrete_function(batch)
     return {
         **machine,
         "train": fit_with_clock(vae.fit, x=batches, shuffle=False),
+        "validate": lambda: elbo(vae, options),
         "work": len(images) - batch_size,
         "operations": count_operations(step.graph) / batch_size,
         "gpu": bool(runtime.tf.config.list_physical_devices("GPU")),
     }
+
+
+def elbo(vae, options):
+    """Computes the ELBO of the data set's validation images, nats per image."""
+    from vae_keras.data.batches import image_batches
+
+    images, _ = load_images(options["dataset"], "validation")
+    losses = vae.evaluate(image_batches(images, batch_size=256), verbose=0, return_dict=True)
+    return -losses["reconstruction_loss"] - losses["kl_divergence"]
 
 
 def count_operations(graph):
@@ -113,7 +154,7 @@ def count_operations(graph):
 
 def stock_keras(options):
     """Trains as Keras's VAE example does: Adam, float32, `fit` on a float32 array."""
-    from vae_keras import build_networks
+    from vae_keras import VAE, build_networks
     from vae_keras.runtime import keras, tf  # started quietly; nothing is set
 
     ops = keras.ops
@@ -137,11 +178,15 @@ def stock_keras(options):
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             return {"loss": loss}
 
-    images, batch_size = random_images(options).astype("float32") / 255, options["batch_size"]
-    vae = StockVAE(*build_networks("residual", images.shape[1:], LATENT_DIM))
+    keras.utils.set_random_seed(options.get("seed", 0))
+    images, batch_size = choose_images(options).astype("float32") / 255, options["batch_size"]
+    networks = build_networks("residual", images.shape[1:], LATENT_DIM)
+    vae, judged = StockVAE(*networks), VAE(*networks)
     vae.compile(optimizer=keras.optimizers.Adam(1e-3))
+    judged.compile()
     return {
         "train": fit_with_clock(vae.fit, x=images, batch_size=batch_size),
+        "validate": lambda: elbo(judged, options),
         "work": len(images) - batch_size,
         "precision": "float32",
     }
@@ -153,25 +198,40 @@ def pytorch(options):
 
     compiled, batch_size = options["compiled"], options["batch_size"]
     device = "cuda" if options["gpu"] else "cpu"
-    pixels = torch.from_numpy(random_images(options)).to(device).permute(0, 3, 1, 2)
-    vae = torch_vae(options["image_shape"]).to(device, memory_format=torch.channels_last)
+    torch.manual_seed(options.get("seed", 0))
+
+    def load(images):
+        return torch.tensor(images).to(device).permute(0, 3, 1, 2)
+
+    def to_floats(batch):
+        return (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+
+    images = choose_images(options)
+    pixels = load(images)
+    vae = torch_vae(images.shape[1:]).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
     forward = torch.compile(vae) if compiled else vae
 
     def train(end):
         for chosen in torch.randperm(len(pixels), device=device).split(batch_size):
-            batch = (pixels[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
             optimizer.zero_grad()
             with torch.autocast(device, torch.bfloat16, enabled=compiled):
-                loss = forward(batch).mean()
+                loss = forward(to_floats(pixels[chosen])).mean()
             loss.backward()
             optimizer.step()
             if device == "cuda":
                 torch.cuda.synchronize()
             end()
 
+    def validate():
+        held_out = load(load_images(options["dataset"], "validation")[0])
+        with torch.no_grad():
+            losses = [vae(to_floats(batch)) for batch in held_out.split(256)]
+        return -torch.cat(losses).mean().item()
+
     precision = "bfloat16" if compiled else "float32"
-    return {"train": train, "work": len(pixels) - batch_size, "precision": precision}
+    work = len(pixels) - batch_size
+    return {"train": train, "validate": validate, "work": work, "precision": precision}
 
 
 def torch_vae(image_shape):

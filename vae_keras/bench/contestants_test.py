@@ -58,6 +58,18 @@ def test_the_loss_in_pytorch_is_that_of_ours(build_vae):
     assert theirs(images).mean().item() == pytest.approx(expected["loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["ours", "stock_keras", "pytorch"])
+def test_a_contestant_learns_and_is_judged_on_validation_images(kind):
+    if kind == "pytorch":
+        pytest.importorskip("torch")
+    options = {"kind": kind, "compiled": False, "gpu": False, "batch_size": 32, "seed": 1}
+    curve = contestants.learn({**options, "dataset": "digits", "epochs": 3}, limit=60)
+    seconds, elbos = zip(*curve, strict=True)
+    assert len(curve) == 3 and 0 < seconds[0] < seconds[1] < seconds[2]
+    assert -64 * 0.7 < elbos[0] < elbos[2] < -10  # 0.7 nats a pixel is the uniform guess
+    assert len(contestants.learn({**options, "dataset": "digits"}, limit=0)) == 1
+
+
 def test_the_matrix_product_counts_its_operations(monkeypatch):
     monkeypatch.setattr(contestants, "MATRIX_SIZE", 16)
     contestant = contestants.matrix_product({"precision": "bfloat16"})

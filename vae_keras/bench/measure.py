@@ -11,8 +11,10 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from vae_keras.bench import contestants
+from vae_keras.figures import names
 from vae_keras.figures.style import StyledFigure, styled
 from vae_keras.study import runs
+from vae_keras.study.execute import visible_gpus
 
 OURS, STOCK = "vae_keras", "stock Keras"
 TRAINING = {
@@ -34,6 +36,12 @@ COMPARED = {
     for shape in ((28, 28, 1), (32, 32, 3))
     for batch_size in (64, 128)
 }
+# ELBOs of validation images, nats per image, and what trains until they are reached.
+TARGETS = {"fashion_mnist": (-245.5, -242.0), "cifar10": (-1848.0, -1840.0)}
+LENGTHS = (1, 2, 3, 4)  # epochs of ours: its schedule ends with the training
+LIMIT = 600  # seconds
+LEARNING = {name: {"batch_size": 128, **kind} for name, kind in TRAINING.items()}
+LEARNING[OURS]["batch_size"] = 64
 COSTS = {
     **{f"batch size {size}": {"batch_size": size} for size in (32, 64, 128, 512)},
     **{f"image size {size}": {"image_shape": (size, size, 1)} for size in (28, 32, 64)},
@@ -85,7 +93,62 @@ def measure_costs(rounds=3):
         yield {"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}
 
 
-PARTS = {"training": measure_training, "cost": measure_costs}
+def measure_quality(rounds=3):
+    """Yields rows of the seconds to each ELBO of `TARGETS`, and of the best one in `LIMIT`."""
+    for dataset, targets in TARGETS.items():
+        curves, common = {}, {"dataset": dataset, "gpu": bool(visible_gpus())}
+        for seed in range(rounds):  # in turns
+            for name, options in LEARNING.items():
+                curve = _learn(name, {**options, **common, "seed": seed})
+                if curve:
+                    curves.setdefault(name, []).append(curve)
+        seconds = {
+            (name, target): np.array([_first(curve, target) for curve in found])
+            for name, found in curves.items()
+            for target in targets
+        }
+        for name, found in curves.items():
+            row = {"group": dataset, "name": name}
+            for target in targets:
+                times = seconds[name, target]
+                with np.errstate(invalid="ignore"):  # where neither arrives
+                    ratio = seconds[STOCK, target][: len(times)] / times
+                yield {
+                    **row,
+                    "target": target,
+                    **spread("seconds", times),
+                    **spread("ratio", ratio),
+                }
+            best = [max((elbo for time, elbo in curve if time <= LIMIT)) for curve in found]
+            yield {**row, **spread("elbo", best)}
+
+
+def _learn(name, options):
+    """Trains a contestant in a process of its own; of PyTorch `None` where it does not start."""
+    spawn = multiprocessing.get_context("spawn")
+
+    def learn(**more):
+        with ProcessPoolExecutor(1, spawn) as pool:
+            return pool.submit(contestants.learn, {**options, **more}, LIMIT).result()
+
+    if name != OURS:
+        try:
+            return learn()
+        except Exception as error:
+            if options["kind"] != "pytorch":
+                raise
+            print(f"{name} is left out: {error}", flush=True)
+            return None
+    curve = [learn(epochs=epochs)[-1] for epochs in LENGTHS]
+    as_many = int(LIMIT * LENGTHS[-1] / curve[-1][0])  # as end in time
+    return curve + [learn(epochs=as_many)[-1]] if as_many > LENGTHS[-1] else curve
+
+
+def _first(curve, target):
+    return min((seconds for seconds, elbo in curve if elbo >= target), default=np.inf)
+
+
+PARTS = {"training": measure_training, "cost": measure_costs, "quality": measure_quality}
 
 
 def take_turns(declared, rounds):
@@ -112,13 +175,13 @@ def take_turns(declared, rounds):
                 if options["kind"] != "pytorch":
                     raise
                 print(f"{name} is left out: {error}", flush=True)
-        rates, names = {name: [] for name in pools}, list(pools)
+        rates, order = {name: [] for name in pools}, list(pools)
         for _ in range(rounds):
-            for name in names:
+            for name in order:
                 measured = pools[name].submit(contestants.measure).result()
                 rates[name].append(measured["rate"])
                 facts[name]["memory"] = measured["memory"]
-            names.append(names.pop(0))  # another one begins the next round
+            order.append(order.pop(0))  # another one begins the next round
     return {name: np.array(values) for name, values in rates.items()}, facts
 
 
@@ -135,7 +198,31 @@ def markdown(table):
         "Images/s, median over rounds; the multiple of stock Keras in the same round, with its "
         "range; the share of the rate of matrix products in that precision."
     )
-    return f"{_pivot(rows, 'cell').fillna('').to_markdown()}\n\n{explanation}\n"
+    parts = [_pivot(rows, "cell").fillna("").to_markdown(), explanation]
+    learned = table[table["part"] == "quality"]
+    for dataset, rows in learned.groupby("group", sort=False):
+        rows = rows.assign(column=[_column(row) for _, row in rows.iterrows()])
+        rows = rows.assign(cell=[_learned(row) for _, row in rows.iterrows()])
+        title = f"{names.label(dataset)}: seconds of training to an ELBO of validation images"
+        cells = rows.pivot_table(
+            index="name", columns="column", values="cell", aggfunc="first", sort=False
+        )
+        parts += [f"{title}, and the best one in {LIMIT / 60:.0f} minutes.", cells.to_markdown()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _column(row):
+    return "best ELBO" if pd.isna(row["target"]) else f"to {row['target']:g}"
+
+
+def _learned(row):
+    """The median over seeds, and its range."""
+    form, name = ("{:.1f}", "elbo") if pd.isna(row["target"]) else ("{:.0f}", "seconds")
+    if np.isinf(row[name]):
+        return "not reached"
+    middle, low, high = (form.format(row[name + end]) for end in ("", "_low", "_high"))
+    text = f"{middle} ({low} to {high})"
+    return text + (f" · {row['ratio']:.1f}x" if name == "seconds" and row["ratio"] > 0 else "")
 
 
 def _pivot(rows, values):

@@ -1,3 +1,5 @@
+from concurrent.futures import Future
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,7 @@ def measured(monkeypatch, tmp_path):
         return values, {name: described for name in started}
 
     monkeypatch.setattr(measure, "take_turns", take_turns)
+    monkeypatch.setattr(measure, "TARGETS", {})
 
 
 def test_what_is_measured_is_written(measured, capsys):
@@ -67,3 +70,57 @@ def test_unknown_parts_are_refused(capsys):
     with pytest.raises(SystemExit):
         measure.main(["chess"])
     assert "Valid parts: training, cost" in capsys.readouterr().err
+
+
+def test_the_time_to_an_elbo_is_that_of_the_first_model_that_reaches_it(monkeypatch):
+    def learn(name, options):
+        if "PyTorch" in name:
+            return None
+        late = options["seed"]
+        if name == measure.OURS:
+            return [(10.0 + late, -246.0), (20.0 + late, -243.0), (590.0, -240.0 - late)]
+        return [(100.0, -250.0), (200.0, -243.0), (700.0, -241.0)]
+
+    monkeypatch.setattr(measure, "_learn", learn)
+    monkeypatch.setattr(measure, "TARGETS", {"fashion_mnist": (-245.5, -242.0)})
+    table = pd.DataFrame([{"part": "quality", **row} for row in measure.measure_quality()])
+    rows = table.set_index(["name", "target"])
+    first = rows.loc[measure.OURS, -245.5]
+    assert first[["seconds", "seconds_low", "seconds_high"]].tolist() == [21, 20, 22]
+    assert first["ratio"] == 200 / 21
+    assert rows.loc[measure.STOCK, -242.0]["seconds"] == 700
+    best = table[table["target"].isna()].set_index("name")["elbo"]
+    assert best.to_dict() == {measure.OURS: -241.0, measure.STOCK: -243.0}
+    lines = measure.markdown(pd.concat([training_rows(), table])).splitlines()
+    ours = next(line for line in lines if line.startswith("| vae_keras") and "x" in line)
+    assert "21 (20 to 22) · 9.5x" in ours and "-241.0 (-242.0 to -240.0)" in ours
+
+
+def training_rows():
+    spread = {"ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "share": 0.5}
+    row = {"part": "training", "group": "28x28x1", "name": measure.OURS, "rate": 1.0, **spread}
+    return pd.DataFrame([row])
+
+
+def test_ours_is_trained_for_each_length_and_once_for_as_long_as_it_may(monkeypatch):
+    asked = []
+
+    class Pool:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, function, options, limit):
+            asked.append(options["epochs"])
+            future = Future()
+            future.set_result([(100.0 * n, -250.0 + n) for n in range(1, options["epochs"] + 1)])
+            return future
+
+    monkeypatch.setattr(measure, "ProcessPoolExecutor", Pool)
+    curve = measure._learn(measure.OURS, {})
+    assert asked == [1, 2, 3, 4, 6] and curve[-1] == (600.0, -244.0)
