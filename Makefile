@@ -74,7 +74,7 @@ site: install  ## execute the notebooks and build the site from them
 	$(PIP) -e .[site]
 	@$(PYTHON) docs/build.py
 
-bench: install  ## measure the speed beside stock Keras and PyTorch, with nothing else running
+bench: install  ## measure the speed beside stock Keras and PyTorch: hours, with nothing else running
 	@$(PYTHON) -m vae_keras.bench
 
 clean:  ## remove .venv and caches; runs and figures stay

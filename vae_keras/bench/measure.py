@@ -112,14 +112,11 @@ def measure_quality(rounds=3):
             for target in targets:
                 times = seconds[name, target]
                 with np.errstate(invalid="ignore"):  # where neither arrives
-                    ratio = seconds[STOCK, target][: len(times)] / times
-                yield {
-                    **row,
-                    "target": target,
-                    **spread("seconds", times),
-                    **spread("ratio", ratio),
-                }
-            best = [max((elbo for time, elbo in curve if time <= LIMIT)) for curve in found]
+                    ratios = seconds[STOCK, target][: len(times)] / times
+                measured = spread("seconds", times) | spread("ratio", ratios)
+                yield {**row, "target": target, **measured}
+            in_time = [[elbo for time, elbo in curve if time <= LIMIT] for curve in found]
+            best = [max(elbos, default=np.nan) for elbos in in_time]
             yield {**row, **spread("elbo", best)}
 
 
