@@ -84,9 +84,9 @@ def test_findings_are_decided_claims_with_number_interval_and_figure(checkout):
     checked = claims.check_all(finish("study", sweeps.SHOWN_BUDGET))
     findings = report.readme_blocks(runs.load_results(), checked)["findings"].splitlines()
     assert findings[0] == (
-        "- The ELBO still rises from latent size 32 to 128: "
-        "Fashion-MNIST **supported**, +2.0 nats/image (+2.0 to +2.0); "
-        "CIFAR-10 **no difference**, +2.0 nats/image (+2.0 to +2.0). "
+        "- The ELBO falls from latent size 32 to 128: "
+        "Fashion-MNIST **contradicted**, -2.0 nats/image (-2.0 to -2.0); "
+        "CIFAR-10 **no difference**, -2.0 nats/image (-2.0 to -2.0). "
         "[03_reconstruction_and_rate](images/03_reconstruction_and_rate.png)"
     )
     assert len(findings) <= 5 and not any("inconclusive" in line for line in findings)
