@@ -201,7 +201,7 @@ def test_a_cut_history_is_named(valid):
 @pytest.mark.slow
 def test_a_table_of_100_000_rows_is_read_in_seconds(valid, models):
     models.mkdir()
-    rows = [{**valid, "seed": seed} for seed in range(100_000)]
+    rows = [{**valid, **BEYOND, "seed": seed} for seed in range(100_000)]
     measures = {f"measure_{number}": -1.5 * number for number in range(40)}
     table = pd.DataFrame([{"run": runs.run_name(row), **row, **measures} for row in rows])
     table.to_csv(models / runs.RESULTS, index=False)
