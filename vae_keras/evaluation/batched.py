@@ -60,11 +60,16 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
     """
     length = len(arrays[0])
     if length > batch_size:  # tracing pays off
-        # TensorFlow counts the tracings of a function's code, but of a partial each on its own: it
-        # warns of too many.
-        function = tf.function(functools.partial(function), reduce_retracing=True)
+        function = _traced(function)
     results = []
     for start in range(0, length, batch_size):
         batch = (None if array is None else array[start : start + batch_size] for array in arrays)
         results.append(function(*(None if part is None else tf.constant(part) for part in batch)))
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *results)
+
+
+@functools.lru_cache(maxsize=8)  # a callback measures the same model after each epoch
+def _traced(function):
+    # TensorFlow counts the tracings of a function's code, but of a partial each on its own: it
+    # warns of too many.
+    return tf.function(functools.partial(function), reduce_retracing=True)

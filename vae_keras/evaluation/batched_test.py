@@ -25,3 +25,14 @@ def test_arrays_that_are_none_stay_none():
         batch_size=2,
     )
     assert sums.tolist() == [0, 2, 4, 6, 8]
+
+
+def test_a_model_is_traced_once_however_often_it_is_measured(build_vae):
+    vae, before = build_vae(), batched._traced.cache_info().misses
+    first = batched.encode(vae, IMAGES)
+    for weight in vae.trainable_weights:
+        weight.assign(weight + 0.1)
+    moved = batched.encode(vae, IMAGES)
+    assert batched._traced.cache_info().misses == before + 1
+    assert not np.allclose(first[0], moved[0])  # what is traced reads the weights anew
+    np.testing.assert_allclose(moved[0], vae.encode(IMAGES)[0], rtol=1e-4, atol=1e-5)

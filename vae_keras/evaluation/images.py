@@ -30,14 +30,7 @@ def image_quality(images, reconstructions):
             "`reconstructions` must have the shape of `images`. "
             f"Received: {reconstructions.shape} and {images.shape}"
         )
-    window = min(11, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
-
-    def compare(images, reconstructions):
-        images = tf.cast(images, "float32") / 255
-        squared_errors = tf.reduce_mean(tf.square(images - reconstructions), axis=(1, 2, 3))
-        return squared_errors, tf.image.ssim(images, reconstructions, 1.0, filter_size=window)
-
-    squared_errors, ssims = over_batches(compare, images, reconstructions)
+    squared_errors, ssims = over_batches(_compare, images, reconstructions)
     squared_errors = squared_errors.astype("float64")
     return {
         "mse": float(squared_errors.mean()),
@@ -101,3 +94,11 @@ def grey_level_entropy(images):
     counts = np.bincount(images.ravel(), minlength=256) / len(images)
     level = np.arange(1, 255) / 255  # black and white have no entropy
     return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))
+
+
+def _compare(images, reconstructions):
+    """Returns the mean squared error and the SSIM of each image, `(batch_size,)`."""
+    window = min(11, (min(images.shape[1:3]) - 1) // 2 * 2 + 1)
+    images = tf.cast(images, "float32") / 255
+    squared_errors = tf.reduce_mean(tf.square(images - reconstructions), axis=(1, 2, 3))
+    return squared_errors, tf.image.ssim(images, reconstructions, 1.0, filter_size=window)
