@@ -60,7 +60,8 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
     """
     length = len(arrays[0])
     if length > batch_size:  # tracing pays off
-        function = _traced(function)
+        shapes = tuple(None if array is None else np.shape(array)[1:] for array in arrays)
+        function = _traced(function, shapes)
     results = []
     for start in range(0, length, batch_size):
         batch = (None if array is None else array[start : start + batch_size] for array in arrays)
@@ -69,7 +70,8 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
 
 
 @functools.lru_cache(maxsize=8)  # a callback measures the same model after each epoch
-def _traced(function):
+def _traced(function, shapes):
+    """Returns a graph of the function for rows of these shapes, whatever their number."""
     # TensorFlow counts the tracings of a function's code, but of a partial each on its own: it
     # warns of too many.
     return tf.function(functools.partial(function), reduce_retracing=True)

@@ -18,6 +18,16 @@ def test_batches_make_no_difference(build_vae, num_classes):
     np.testing.assert_allclose(batched.reconstruct(vae, IMAGES, LABELS), expected, atol=1e-5)
 
 
+def test_a_function_may_ask_for_the_shape_of_its_rows():
+    def corner(images):
+        return images[:, min(images.shape[1:3]) - 1, 0, 0]
+
+    for size in (8, 12, 8):
+        images = np.arange(600 * size * size).reshape(600, size, size, 1)
+        corners = batched.over_batches(corner, images)
+        np.testing.assert_array_equal(corners, images[:, size - 1, 0, 0])
+
+
 def test_arrays_that_are_none_stay_none():
     sums = batched.over_batches(
         lambda left, right, missing: left + right if missing is None else None,
