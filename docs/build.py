@@ -1,8 +1,8 @@
 """Builds the site `site/html`: `python docs/build.py [--no-execute]`, or `make site`.
 
-It executes the notebooks into `docs/notebooks`, writes what the front page, the explorer and the
-page of results show into `docs/generated`, and runs Sphinx. With `--no-execute`, chapters and
-explorer stay as they are.
+It executes the notebooks into `docs/notebooks`, writes the generated content of the pages and of
+the explorer into `docs/generated`, and runs Sphinx. With `--no-execute`, the executed notebooks and
+the explorer stay as they are.
 """
 
 import ast
@@ -34,7 +34,7 @@ ROOT = DOCS.parent
 CHAPTERS, GENERATED, SITE = DOCS / "notebooks", DOCS / "generated", ROOT / "site"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST = ("02_train_vae", "06_latent_space", "08_beyond")
-# The evaluation of all test images would take longer than the training.
+# Evaluating all test images would take longer than the training.
 SHORTER = dict.fromkeys(("02_train_vae", "08_beyond"), {"evaluation_fraction": 0.2})
 NUM_CARDS = 4
 GPU_IMAGES_PER_SECOND = 20_000  # assumed: batches of 64 leave a GPU waiting for launches
@@ -74,19 +74,19 @@ def main():
 
 
 def execute(notebook):
-    """Executes a notebook into `CHAPTERS`; returns the end of its messages if it fails.
+    """Executes a notebook into `CHAPTERS`; returns the end of its error output if it fails.
 
-    A notebook that trains writes into a models folder of its own: the table and the committed
+    A notebook that trains writes to a separate models folder, so the table and the committed
     figures stay as they are. The others read the study's records and draw its figures.
     """
     environment = {
         **os.environ,
         "VAE_KERAS_THREADS": "1",
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, and not the user's
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not the user's
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     parameters = parameters_of(notebook)
-    if notebook.stem in LONGEST and parameters:  # no run of the study, no published models
+    if notebook.stem in LONGEST and parameters:  # neither the study's runs nor the published models
         environment["VAE_KERAS_MODELS"] = str(SITE / "models")
     command = [sys.executable, "-m", "papermill", str(notebook), str(CHAPTERS / notebook.name)]
     command += ["--no-progress-bar", "--kernel", "python3"]
@@ -100,7 +100,7 @@ def execute(notebook):
 
 
 def write_explorer():
-    """Writes the explorer's scripts; returns the end of its messages if that fails."""
+    """Writes the explorer's scripts; returns the end of the error output if that fails."""
     command = [sys.executable, str(DOCS / "explorer.py")]
     environment = {**os.environ, "VAE_KERAS_THREADS": "1"}
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -109,7 +109,7 @@ def write_explorer():
 
 
 def parameters_of(notebook):
-    """Returns the parameters to set: embedded data sets where a notebook's are not available."""
+    """Returns the parameters to set: substitutes for data sets that are not available."""
     defaults = papermill.inspect_notebook(str(notebook))
     parameters = dict(SHORTER.get(notebook.stem, {}))
     for name in {"dataset", "datasets"} & set(defaults):
@@ -126,17 +126,17 @@ def parameters_of(notebook):
 
 @functools.cache
 def available(dataset):
-    """Returns a data set's name, fetched if need be, or that of its substitute."""
+    """Fetches a data set if needed; returns its name, or its substitute's if that fails."""
     command = [sys.executable, "-m", "vae_keras.data", dataset]
     result = subprocess.run(command, capture_output=True, text=True)
     return (result.returncode and DATASETS[dataset]["substitute"]) or dataset
 
 
 def cards(checked):
-    """Renders a card for each of the first figures that show a claim with a clear verdict.
+    """Renders a card for each of the first `NUM_CARDS` figures with a clear verdict on a claim.
 
     Args:
-        checked: what `claims.check_all` returns.
+        checked: `pandas.DataFrame` of `claims.check_all`.
     """
     clear = checked[checked["verdict"].isin(["supported", "contradicted"])]
     decided = checked[checked["statement"].isin(clear["statement"])]
@@ -157,7 +157,7 @@ def cards(checked):
 
 
 def models():
-    """Renders the lines that load the published models."""
+    """Lists the published models, each as the line of code that loads it."""
     paths = [Path(name).parts for name in published.names()]
     found = dict.fromkeys(name for folder, name, *_ in paths if folder == "pretrained")
     lines = [f'- `VAE.from_pretrained("{name}")`' for name in found]
@@ -165,7 +165,7 @@ def models():
 
 
 def chapter_of(figure):
-    """Returns the stem of the notebook that draws a figure: both begin with its number."""
+    """Returns the stem of the notebook that draws a figure: both begin with the same number."""
     return next(notebook.stem for notebook in NOTEBOOKS if notebook.stem[:2] == figure[:2])
 
 
@@ -174,7 +174,7 @@ def link_to_chapter(figure):
 
 
 def hours(table):
-    """Says how long the study takes, from the times that its runs recorded.
+    """Describes how long the study takes, based on the times that its runs recorded.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
@@ -189,17 +189,17 @@ def hours(table):
     faster = GPU_IMAGES_PER_SECOND / rows["images_per_second"].median()
     on_gpu = duration((work / faster + START_SECONDS) * len(declared))
     return (
-        f"From {len(rows)} of the {len(declared)} runs of the study: a run takes "
-        f"{duration(work + START_SECONDS)} (median), on "
-        f"{'a core' if set(rows['threads']) == {1} else 'several cores'} of an "
-        f"{rows['device'].mode()[0]}. At this rate the whole study takes {' and '.join(texts)}. "
-        f"On one GPU it takes {on_gpu}: an estimate, which assumes {GPU_IMAGES_PER_SECOND:,} "
-        "images/s in training, and an evaluation that is faster by as much.\n"
+        f"{len(rows)} of the {len(declared)} runs of the study are finished. The median run takes "
+        f"{duration(work + START_SECONDS)} on "
+        f"{'one core' if set(rows['threads']) == {1} else 'several cores'} "
+        f"({rows['device'].mode()[0]}). At this rate, the whole study takes {' and '.join(texts)}. "
+        f"On one GPU, we estimate {on_gpu}, assuming {GPU_IMAGES_PER_SECOND:,} images/s in "
+        "training and the same speed-up in evaluation.\n"
     )
 
 
 def results(table):
-    """Renders the runs of the study as an interactive table that needs no network.
+    """Renders the runs of the study as an interactive table that works offline.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.

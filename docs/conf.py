@@ -1,4 +1,4 @@
-"""Configuration of the site: `make site` executes the notebooks and builds it."""
+"""Sphinx configuration of the site. `make site` executes the notebooks and builds it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ extensions = [
 ]
 exclude_patterns = ["_templates", "generated"]
 
-# Notebooks are executed before the build; nothing is loaded from another server.
+# `docs/build.py` executes the notebooks. The pages load nothing from other servers.
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
@@ -35,7 +35,7 @@ nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
-# One file that draws formulas without fonts, from a package that is only a carrier of MathJax.
+# MathJax as one file that renders formulas without fonts; the package only ships it.
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg.js"
 mathjax_path = MATHJAX.name
 suppress_warnings = ["mystnb.unknown_mime_type", "autoapi.python_import_resolution"]
@@ -49,7 +49,7 @@ autoapi_template_dir = "_templates/autoapi"
 autoapi_member_order = "bysource"
 autoapi_python_class_content = "class"
 autoapi_add_toctree_entry = False
-# A method without a docstring does not inherit that of Keras's method.
+# A method without a docstring does not inherit the docstring of Keras's method.
 autoapi._parser.Parser._relevant_ancestors = lambda self, node: ()
 default_role = "code"
 napoleon_use_ivar = True
@@ -86,10 +86,10 @@ html_theme_options = {
 
 
 def present(app, docname, source):
-    """Shows a notebook as a chapter: no badge, no set-up cell, no widget, and the code folded.
+    """Turns a notebook into a chapter: without badge, set-up cell and widget, and with folded code.
 
-    Cells with the tag `remove-cell` are for notebooks only. Cells of code without an output join
-    the next one, so that they fold into one.
+    Cells tagged `remove-cell` are left out. A code cell without output is merged into the next code
+    cell, and both fold together.
     """
     if not docname.startswith("notebooks/"):
         return

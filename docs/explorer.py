@@ -1,9 +1,8 @@
-"""Writes what the page of the explorer needs: `python docs/explorer.py`.
+"""Writes the files that the explorer page loads: `python docs/explorer.py`.
 
-That is onnxruntime-web from npm, and for each data set a script with the published models as ONNX,
-and what `vae_keras.study.publish` left beside them: test images, their codes and a fitted mixture.
-A page opened as a file may load scripts and nothing else: all of it is text in scripts, compressed
-with gzip.
+They are onnxruntime-web from npm and, for each data set, a script with the published models as ONNX
+and the files that `vae_keras.study.publish` writes with them: test images, their codes and a fitted
+mixture. A page opened from disk can load scripts only, so everything is gzipped text in scripts.
 """
 
 import base64
@@ -40,17 +39,17 @@ ROLES = {
     "large": {"latent_dim": LATENT_DIM, "conditional": False},
     "conditional": {"latent_dim": LATENT_DIM, "conditional": True},
 }
-# What is shown of each data set. All of it, with every encoder, would take more than 12 MB.
+# The models shown for each data set. All models with their encoders would exceed 12 MB.
 DATASETS = {
     "fashion_mnist": ("planar", "large", "conditional"),
     "cifar10": ("planar", "large"),
     "mnist": ("planar",),
 }
 ENCODED = "fashion_mnist"
-NUM_COLUMNS = 20  # of the picture that holds the test images
+NUM_COLUMNS = 20  # of the atlas, the picture that holds all test images
 NUM_SLIDERS = 8
 COLOURS = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["tab10"].colors]
-MIN_SIZE = 256  # numbers of a weight that is stored in float16
+MIN_SIZE = 256  # smallest weight, in numbers, that is stored in float16
 
 
 def main():
@@ -60,7 +59,7 @@ def main():
     try:
         write_runtime()
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"explorer, left out: it needs npm, and {RUNTIME} from its registry: {error}")
+        print(f"explorer skipped: it needs npm and {RUNTIME} from the npm registry: {error}")
         return 0
     index = {}
     for dataset, roles in DATASETS.items():
@@ -74,7 +73,7 @@ def main():
 
 
 def write_runtime():
-    """Unpacks the library that runs the models, with its licence."""
+    """Writes the library that runs the models, and its licence."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -82,7 +81,8 @@ def write_runtime():
         with tarfile.open(archive) as files:
             names = (
                 "ort.wasm.min.js",
-                *(f"ort-wasm-simd-threaded.{end}" for end in ("mjs", "wasm")),
+                "ort-wasm-simd-threaded.mjs",
+                "ort-wasm-simd-threaded.wasm",
             )
             library, module, binary = (
                 files.extractfile(f"package/dist/{name}").read() for name in names
@@ -93,11 +93,11 @@ def write_runtime():
 
 
 def describe(dataset, found):
-    """Collects what the page shows of a data set, as JSON.
+    """Returns the page's content for a data set, as a dict that can be stored as JSON.
 
     Args:
-        dataset: its name.
-        found: dict from the models' roles to their names.
+        dataset: name of the data set.
+        found: dict from the roles of the models to their names.
     """
     with np.load(MODELS / f"{dataset}.npz") as shown:
         images, labels = shown["images"], shown["labels"]
@@ -133,7 +133,7 @@ def describe(dataset, found):
 
 
 def export(network):
-    """Returns a network as ONNX with weights in float16, which the runtime reads as float32."""
+    """Returns a network as packed ONNX; weights are stored in float16 and cast to float32."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about Keras
         path = f"{folder}/network.onnx"
@@ -153,11 +153,11 @@ def export(network):
             graph.graph.node.insert(0, cast)
     onnx.checker.check_model(graph)
     content = graph.SerializeToString()
-    return packed(content[::2] + content[1::2])  # bytes of one significance compress better
+    return packed(content[::2] + content[1::2])  # grouped by significance, bytes compress better
 
 
 def picture(images, lossless):
-    """Returns images side by side, `NUM_COLUMNS` in a row, as a data URL of a WebP picture."""
+    """Returns one WebP picture of all images, `NUM_COLUMNS` in a row, as a data URL."""
     height, width, channels = images.shape[1:]
     rows = images.reshape(-1, NUM_COLUMNS, height, width, channels).swapaxes(1, 2)
     pixels = rows.reshape(-1, NUM_COLUMNS * width, channels).repeat(3 // channels, axis=-1)
@@ -171,7 +171,7 @@ def packed(content):
 
 
 def write_script(name, content):
-    """Writes a script that hands its content over as `EXPLORER[name]`."""
+    """Writes a script that sets `EXPLORER[name]` to the content."""
     text = f"(window.EXPLORER ??= {{}})[{json.dumps(name)}] = {json.dumps(content)};\n"
     (FOLDER / f"{name}.js").write_text(text, encoding="utf-8")
 

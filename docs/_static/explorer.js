@@ -1,14 +1,14 @@
-// The explorer: models in the browser, run by onnxruntime-web. `docs/explorer.py` writes what it loads.
+// The explorer runs models in the browser with onnxruntime-web. `docs/explorer.py` writes the files it loads.
 "use strict";
 
 const folder = new URL("explorer/", document.currentScript.src).href;
 const status = document.getElementById("explorer-status");
-const REACH = 3; // standard deviations of the prior to either side of a slider
+const REACH = 3; // range of a slider to either side, in standard deviations of the prior
 const panels = Object.fromEntries(
   ["planar", "large", "conditional", "draw"].map((name) => [name, document.getElementById(`explorer-${name}`)]),
 );
 
-// What is loaded.
+// Loading.
 
 function load(name) {
   return new Promise((resolve, reject) => {
@@ -16,7 +16,7 @@ function load(name) {
     const script = document.createElement("script");
     script.src = `${folder}${name}.js`;
     script.onload = () => resolve(EXPLORER[name]);
-    script.onerror = () => reject(new Error(`${script.src} is not there`));
+    script.onerror = () => reject(new Error(`${script.src} is missing`));
     document.head.append(script);
   });
 }
@@ -32,10 +32,10 @@ async function startRuntime() {
   const script = new Blob([await unpack(module)], { type: "text/javascript" });
   ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(script) };
   ort.env.wasm.wasmBinary = (await unpack(binary)).buffer;
-  ort.env.wasm.numThreads = 1; // more need headers that a file does not have
+  ort.env.wasm.numThreads = 1; // more threads need HTTP headers, which a page opened from disk lacks
 }
 
-// A network of a model: made when it is first used, and asked one question at a time.
+// Networks are created on first use and run one call at a time.
 
 const networks = new Map();
 let last = Promise.resolve();
@@ -51,7 +51,7 @@ function network(packed) {
   return networks.get(packed);
 }
 
-// `inputs` are rows of numbers or one-hot labels, in the order of the network's inputs.
+// `inputs`, in the order of the network's inputs, are rows of numbers or one-hot labels.
 function run(packed, ...inputs) {
   last = last.catch(() => {}).then(async () => {
     const session = await network(packed);
@@ -80,7 +80,7 @@ function paint(canvas, pixels, [height, width, channels]) {
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
-// Calls `render` after each change, and while it is busy only for the last of them.
+// Calls `render` after each change. Changes that arrive while it is busy lead to one more call.
 const working = new Set();
 function follow(render) {
   let again = false, work = null;
@@ -129,7 +129,7 @@ function testImage(data, number) { // as numbers in [0, 1]
     (_, i) => rgba[4 * Math.floor(i / channels) + (i % channels)] / 255);
 }
 
-// The four panels. Each has what it shows in `state`, and `update` after a change of it.
+// The four panels. `state` holds what they show; `updates` redraws a panel after a change.
 
 const state = { dataset: null, planar: [0, 0], image: 0, code: [], given: 0, conditional: [], drawn: [], pen: [14, 14] };
 const part = (panel, selector) => panels[panel].querySelector(selector);
@@ -189,7 +189,7 @@ function paintMap() {
   context.stroke();
 }
 
-function place(event, canvas, half) { // from -half to half, upwards
+function place(event, canvas, half) { // in both axes from -half to half, y upwards
   const box = canvas.getBoundingClientRect();
   return [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height].map(
     (share) => half * Math.min(1, Math.max(-1, 2 * share - 1)));
