@@ -1,6 +1,6 @@
-"""The explorer in headless Chromium, opened as a file: `pytest docs`, after `make site`.
+"""Tests of the explorer in headless Chromium, opened from disk: `pytest docs`, after `make site`.
 
-It needs `pip install playwright`, and Chromium or Chrome.
+They need `pip install playwright`, and Chromium or Chrome.
 """
 
 import shutil
@@ -40,7 +40,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """A function that opens the explorer; at the end nothing may have gone wrong in it."""
+    """Returns a function that opens the explorer; problems and outside requests fail the test."""
     problems = []
 
     def open_(width=1280, script="", **options):
@@ -63,7 +63,7 @@ def outside(url):
 
 
 def picture(page, panel, number=0):
-    """The grey levels, or the reds, of a panel's picture, once nothing is computed any more."""
+    """Returns the first channel of a panel's picture, once all computation has ended."""
     page.evaluate("explorer.idle()")
     return np.array(
         page.locator(f"#explorer-{panel} .explorer-picture").nth(number).evaluate(PIXELS)

@@ -1,4 +1,4 @@
-"""The notebooks' lint: what every notebook has in common, and what none may do."""
+"""Checks the form of the notebooks: what each must have, and what none may do."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ def code_cells(notebook):
 
 
 def python(cell):
-    """The cell's source without IPython's magics."""
+    """Returns the cell's source with IPython magics replaced by `pass`."""
     return re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE)
 
 
