@@ -21,8 +21,8 @@ def test_digits_are_those_of_scikit_learn():
 
 def test_photos_are_colour_patches_of_both_photographs():
     arrays, again = embedded.read_embedded("photos"), embedded.read_embedded("photos")
-    assert 4000 <= len(arrays["x_train"]) <= 6000
-    assert len(arrays["x_test"]) >= 500
+    assert len(arrays["x_train"]) == 5777
+    assert len(arrays["x_test"]) == 900
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         assert x.dtype == np.uint8
@@ -33,24 +33,37 @@ def test_photos_are_colour_patches_of_both_photographs():
     assert (arrays["x_train"][..., 0] != arrays["x_train"][..., 2]).any()
 
 
-def test_photos_of_different_splits_share_no_pixel(monkeypatch):
-    columns = np.broadcast_to(np.arange(640), (427, 640))
-    numbered = [
-        np.stack([columns % 256, columns // 256, np.full_like(columns, photo)], -1).astype("uint8")
-        for photo in range(2)
-    ]
+def _photos(monkeypatch, *images):
     monkeypatch.setattr(
-        "sklearn.datasets.load_sample_images", lambda: type("Photos", (), {"images": numbered})
+        "sklearn.datasets.load_sample_images", lambda: type("Photos", (), {"images": images})
     )
-    arrays = embedded.read_embedded("photos")
-    x, held = arrays["x_train"], len(arrays["x_train"]) // 10
-    splits = [
-        {tuple(pixel) for pixel in images[:, 0].reshape(-1, 3).tolist()}  # all rows are alike
-        for images in (x[:-held], x[-held:], arrays["x_test"])
-    ]
-    assert all(len(pixels) > 100 for pixels in splits)
-    assert len(set.union(*splits)) == sum(len(pixels) for pixels in splits)
-    np.testing.assert_array_equal(x[:, 0, 0, 2], arrays["y_train"])
+    return embedded.read_embedded("photos")
+
+
+def test_photos_of_different_splits_share_no_pixel(monkeypatch):
+    grey = np.zeros((427, 640, 3), "uint8")
+    for value, (_, regions) in zip((50, 100, 150), embedded.PHOTO_REGIONS.values(), strict=True):
+        for left, right in regions:
+            assert not grey[:, left:right].any()
+            grey[:, left:right] = value
+    arrays = _photos(monkeypatch, grey, grey + 1)
+    x, y, held = arrays["x_train"], arrays["y_train"], len(arrays["x_train"]) // 10
+    np.testing.assert_array_equal(x[:-held], np.tile(50 + y[:-held, None, None, None], (32, 32, 3)))
+    assert set(np.unique(x[-held:])) == {100, 101}
+    assert set(np.unique(arrays["x_test"])) == {150, 151}
+
+
+def test_photos_are_mirrored_halved_and_recoloured_at_random(monkeypatch):
+    rows, columns = np.mgrid[:427, :640].astype("uint8")
+    x = _photos(monkeypatch, *[np.stack([rows, columns, 0 * rows + 7], -1)] * 2)["x_test"]
+    constant = (x == 7).all(axis=(1, 2))
+    assert constant.any(axis=1).all()
+    np.testing.assert_allclose(constant.mean(axis=0), 1 / 3, atol=0.05)
+    x = x.astype("int16")
+    down = (x[:, 1] - x[:, 0])[:, 0].max(axis=1)  # 1 row of a photograph, or 2
+    across = (x[:, 5, 9] - x[:, 5, 8]).sum(axis=1)
+    assert {1, 2} <= set(down)
+    assert {-2, -1, 1, 2} <= set(across)
 
 
 def test_only_embedded_sets_are_embedded():

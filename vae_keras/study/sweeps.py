@@ -114,8 +114,8 @@ BEYOND_SWEEPS = {
 }
 SWEEPS = {
     "quick": [
-        BOTH | {"architecture": ["plain"], "latent_dim": [2, 4, 16]},
-        BOTH | {"architecture": ["plain"], "latent_dim": [16], "beta": [0.1, 4.0]},
+        BOTH | {"architecture": ["plain"], "latent_dim": [1, 2, 16]},
+        BOTH | {"architecture": ["plain"], "latent_dim": [16], "beta": [4.0]},
     ],
     **STUDY,
     "study": [grid for grids in STUDY.values() for grid in grids],
