@@ -284,14 +284,19 @@ def render(checked, link=None):
         link: function from the stem of a figure to a link, for a column of links.
 
     Returns:
-        Markdown: a table of all claims on the same data sets, then a table of those on others.
+        Markdown: a table of all claims on the same data sets, then a table of those on others,
+        then a list of those that are not measured yet.
     """
+    missing = (checked["verdict"] == "not measured").groupby(checked["statement"]).transform("all")
     tables_of = {}
-    for statement, rows in checked.groupby("statement", sort=False):
+    for statement, rows in checked[~missing].groupby("statement", sort=False):
         datasets = tuple(rows["dataset"])
         wide = (known for known in tables_of if {*datasets} <= {*known})
         tables_of.setdefault(next(wide, datasets), {})[statement] = rows
-    return "\n\n".join(_table(*item, link) for item in tables_of.items())
+    parts = [_table(*item, link) for item in tables_of.items()]
+    statements = [f"- {statement}" for statement in checked["statement"][missing].unique()]
+    parts += ["Not measured yet:\n\n" + "\n".join(statements)] if statements else []
+    return "\n\n".join(parts)
 
 
 def _table(datasets, claimed, link):

@@ -138,7 +138,12 @@ def test_claims_on_other_data_sets_have_a_table_of_their_own():
         SIZES._replace(statement="On one of them"),
         SIZES._replace(statement="Elsewhere", datasets=("mnist",)),
     ]
-    text = claims.render(claims.check_all(study(elbo=rises(10)), asked))
+    checked = claims.check_all(study(elbo=rises(10)), asked)
+    text = claims.render(checked)
+    assert "| On one of them" in text
+    assert text.endswith("Not measured yet:\n\n- Elsewhere")
+    checked.loc[checked["dataset"] == "mnist", "verdict"] = "not decided: one seed"
+    text = claims.render(checked)
     headers = [line for line in text.splitlines() if line.startswith("| claim")]
     assert [header.replace(" ", "") for header in headers] == [
         "|claim|Fashion-MNIST|CIFAR-10|seeds|",
