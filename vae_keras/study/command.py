@@ -206,8 +206,16 @@ def _summarise(options, declared, failures, busy, interrupted):
     for name, reason in failures.items():
         print(f"FAILED {name}: {reason.splitlines()[0]}")
     if interrupted or failures:
-        settings = {"SWEEP": options.sweep, "BUDGET": options.budget, "DATASET": options.dataset}
-        words = [f"{name}={shlex.quote(text)}" for name, text in settings.items() if text]
+        settings = {
+            "SWEEP": options.sweep,
+            "BUDGET": options.budget,
+            "DATA": options.data if options.data != "auto" else None,
+            "DATASET": options.dataset,
+            "JOBS": options.jobs,
+            "LIMIT": options.time_limit,
+            "CLUSTER": options.cluster,
+        }
+        words = [f"{name}={shlex.quote(str(value))}" for name, value in settings.items() if value]
         words += ["RETRY=1"] if failures else []
         print(f"to go on: make sweep {' '.join(words)}", flush=True)
 

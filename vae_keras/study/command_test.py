@@ -37,7 +37,7 @@ def test_a_failed_run_waits_until_it_is_asked_for(tiny, monkeypatch, notebook, m
     assert "2 runs to do, 2 at a time: for how long is not known yet" in shown
     assert "FAILED cifar10_" in shown and "ZeroDivisionError" in shown
     assert f"1 of 2 runs are finished: {models}" in shown and "reported" in shown
-    assert "to go on: make sweep SWEEP=tiny BUDGET=quick RETRY=1" in shown
+    assert "to go on: make sweep SWEEP=tiny BUDGET=quick JOBS=2 RETRY=1" in shown
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())
     assert command.main(["sweep", "tiny"]) == 1
     shown = capsys.readouterr().out
@@ -183,7 +183,7 @@ def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, ca
         "import sys; from pathlib import Path; from vae_keras.study import command, sweeps;"
         "sweeps.SWEEPS['tiny'] = [{'dataset': ['fashion_mnist', 'cifar10']}];"
         f"sweeps.NOTEBOOK = Path({str(path)!r});"
-        "status = command.main(['sweep', 'tiny', '--jobs', '1']);"
+        "status = command.main(['sweep', 'tiny', '--jobs', '1', '--data', 'real']);"
         "sys.exit(status if 'tensorflow' not in sys.modules else 'loaded TensorFlow')"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
@@ -194,5 +194,5 @@ def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, ca
         assert process.wait(5) == 130
     shown = capfd.readouterr().out
     assert "1 of 2 runs are finished" in shown
-    assert "to go on: make sweep SWEEP=tiny BUDGET=quick" in shown
+    assert "to go on: make sweep SWEEP=tiny BUDGET=quick DATA=real JOBS=1\n" in shown
     assert list(runs.load_results()["dataset"]) == ["fashion_mnist"]
