@@ -1,4 +1,4 @@
-"""Fréchet distances between sets of images: in the features of a judge or of Inception (FID)."""
+"""Fréchet distances between sets of images, in features of a judge or of Inception (FID)."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from vae_keras.evaluation.codes import draw_codes
 from vae_keras.runtime import dtype_policy, keras, tf
 
 BATCH_SIZE = 250
-# Keras's own file, under the name it has in Keras's cache.
+# Keras's own weights file, under the name that it has in Keras's cache.
 INCEPTION_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -24,7 +24,7 @@ NUM_FID_IMAGES = 10_000
 
 
 def frechet_distance(features, other):
-    """Computes the Fréchet distance between two sets of features, each taken as Gaussian.
+    """Computes the Fréchet distance between Gaussians fitted to two sets of features.
 
     Args:
         features: `(num_images, num_features)`.
@@ -34,7 +34,8 @@ def frechet_distance(features, other):
         The squared distance, a float, at least 0.
 
     Raises:
-        ValueError: if a set has no more images than features: its covariance is singular then.
+        ValueError: if a set does not have more images than features, so its covariance is
+            singular.
 
     Reference:
         Dowson & Landau, 1982, "The Fréchet Distance between Multivariate Normal Distributions".
@@ -51,25 +52,25 @@ def frechet_distance(features, other):
         means.append(values.mean(axis=0))
         roots.append(eigenvectors * np.sqrt(np.maximum(eigenvalues, 0)))
         variances += eigenvalues.sum()
-    # With the covariances A A' and B B', the eigenvalues of their product are the squares of the
-    # singular values of A' B: the trace of its root is their sum.
+    # For covariances A A' and B B', the eigenvalues of the product are the squared singular values
+    # of A' B, so the trace of its square root is the sum of these singular values.
     root_trace = np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
     distance = np.square(means[0] - means[1]).sum() + variances - 2 * root_trace
     return float(max(distance, 0.0))
 
 
 def can_judge(judge, images):
-    """Tells whether there is a judge and more images than it has features.
+    """Returns whether there is a judge, and more images than it has features.
 
     Args:
-        judge: what `judge.load_judge` returns, or None.
+        judge: model from `judge.load_judge`, or None.
         images: `(num_images, height, width, channels)`.
     """
     return judge is not None and len(images) > judge.output_shape[-1]
 
 
 def extract(judge, images):
-    """Computes the features of images.
+    """Computes a judge's features of images.
 
     Args:
         judge: `keras.Model` from uint8 images to features, see `judge.load_judge`.
@@ -85,9 +86,9 @@ def evaluate_fid(vae, test):
     """Computes the FID of samples from the prior against test images.
 
     The protocol is that of the VAE literature: 10,000 samples against the first 10,000 test images.
-    They take InceptionV3 more than half an hour of a core, so it runs only if there is a GPU or the
-    environment sets `VAE_KERAS_FID=1`; `VAE_KERAS_FID=0` turns it off. The weights are Keras's, not
-    those of the original FID: compare values of this function with one another only.
+    InceptionV3 takes more than half an hour on one core, so FID is computed only on a GPU
+    or with `VAE_KERAS_FID=1` in the environment; `VAE_KERAS_FID=0` turns it off. The weights are
+    those of Keras, not of the original FID: compare values only with others of this function.
 
     Args:
         vae: a `VAE`.
@@ -96,13 +97,13 @@ def evaluate_fid(vae, test):
             for these labels, repeated as needed.
 
     Returns:
-        Dict of `fid`, `num_fid_images` and `num_fid_samples`. Empty if FID is turned off, and
-        after one line on the standard error without weights or with too few test images.
+        Dict of `fid`, `num_fid_images` and `num_fid_samples`. Empty if FID is off, or if the
+        weights are not available or the test images too few, which prints a line to stderr.
 
     Reference:
         Heusel et al., 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
-        Equilibrium", section 4. Number of images and reference: Dai & Wipf, 2019, "Diagnosing and
-        Enhancing VAE Models".
+        Equilibrium", section 4. For the protocol: Dai & Wipf, 2019, "Diagnosing and Enhancing VAE
+        Models".
     """
     wanted = os.environ.get("VAE_KERAS_FID") or str(len(tf.config.list_physical_devices("GPU")))
     if wanted == "0":
@@ -110,21 +111,23 @@ def evaluate_fid(vae, test):
     images, labels = (None if array is None else array[:NUM_FID_IMAGES] for array in test)
     try:
         if len(images) <= NUM_INCEPTION_FEATURES:
-            needed = f"{NUM_INCEPTION_FEATURES:,}"
-            raise ValueError(f"it needs more than {needed} test images. Received: {len(images)}")
+            raise ValueError(
+                f"it needs more than {NUM_INCEPTION_FEATURES:,} test images. "
+                f"Received: {len(images)}"
+            )
         inception = load_inception()
     except (OSError, ValueError) as error:
         print(f"FID is not computed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return {}
     codes = draw_codes(vae.prior, NUM_FID_IMAGES)
     given = np.resize(labels, NUM_FID_IMAGES) if vae.num_classes else None
-    sets = (decode(vae, codes, given), images)
-    distance = frechet_distance(*(_inception_features(inception, part) for part in sets))
+    samples = decode(vae, codes, given)
+    distance = frechet_distance(*(_inception_features(inception, x) for x in (samples, images)))
     return {"fid": distance, "num_fid_images": len(images), "num_fid_samples": NUM_FID_IMAGES}
 
 
 def load_inception():
-    """Loads Keras's InceptionV3 with its ImageNet weights, from Keras's cache or the network.
+    """Loads Keras's InceptionV3 with ImageNet weights, from Keras's cache or the network.
 
     Returns:
         `keras.Model` from images `(batch_size, 299, 299, 3)` in [-1, 1] to the pooled features,
@@ -143,7 +146,7 @@ def load_inception():
 
 
 def _inception_features(inception, images):
-    """Grey images become colour images; all are enlarged bilinearly, without antialiasing."""
+    """Repeats a grey channel three times and enlarges images bilinearly, without antialiasing."""
 
     def features(batch):
         batch = tf.repeat(batch, 3 // images.shape[-1], axis=-1)

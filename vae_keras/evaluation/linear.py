@@ -1,4 +1,4 @@
-"""The linear twin of a VAE: probabilistic PCA with as many latent dimensions, in closed form."""
+"""The linear twin of a VAE: probabilistic PCA of the same latent size, in closed form."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -12,7 +12,7 @@ from vae_keras.evaluation.images import image_quality
 class ProbabilisticPCA:
     """A VAE with linear networks and a shared learned variance, at its global optimum.
 
-    Pixels are `x = mean + W z + noise`, with `z` standard normal and the noise of one variance in
+    Pixels are `x = mean + W z + noise`, with standard normal `z` and noise of the same variance in
     all pixels and channels. So `nll` is comparable with that of the likelihood "sigma".
 
     Args:
@@ -23,7 +23,7 @@ class ProbabilisticPCA:
         pca: the fitted `sklearn.decomposition.PCA`.
 
     Raises:
-        ValueError: if there are too many latent dimensions: no variance is left to the noise.
+        ValueError: if `latent_dim` is too large to leave any variance for the noise.
 
     Reference:
         Tipping & Bishop, 1999, "Probabilistic Principal Component Analysis", section 3.
@@ -45,24 +45,24 @@ class ProbabilisticPCA:
         return self.pca.transform(_pixels(images)) * self._scales / self.pca.explained_variance_
 
     def decode(self, z):
-        """Maps codes to images without noise, clipped to [0, 1].
+        """Maps codes to images, without noise and clipped to [0, 1].
 
         Args:
             z: codes, `(num_codes, latent_dim)`.
 
         Returns:
             float32, `(num_codes, height, width, channels)`: the mean of the pixels given the code,
-            as a VAE's decoder gives it.
+            as returned by a VAE's decoder.
         """
         pixels = self.pca.inverse_transform((z * self._scales).astype("float32"))
         return np.clip(pixels, 0, 1, out=pixels).reshape(-1, *self.image_shape)
 
     def sample(self, num_images, seed=0):
-        """Decodes draws from the prior, without noise as `VAE.sample` does.
+        """Decodes draws from the prior, without noise, as `VAE.sample` does.
 
         Args:
             num_images: number of images.
-            seed: of the draws.
+            seed: random seed.
 
         Returns:
             `(num_images, height, width, channels)`.
@@ -72,17 +72,19 @@ class ProbabilisticPCA:
         )
 
     def nll(self, images):
-        """Computes the exact negative log-likelihood: nats/image, mean over images.
+        """Computes the exact negative log-likelihood of images.
 
         Args:
-            images: uint8, `(num_images, height, width, channels)`; the density is that of pixels in
-                [0, 1].
+            images: uint8, `(num_images, height, width, channels)`.
+
+        Returns:
+            Nats/image, mean over images, for the density of pixels in [0, 1].
         """
         return -float(self.pca.score(_pixels(images)))
 
 
 def max_latent_dim(images):
-    """Returns the most latent dimensions of a linear model of images that leave it a noise."""
+    """Returns the largest latent size of a linear model that leaves variance for the noise."""
     return min(len(images), images[0].size) - 1
 
 
@@ -91,18 +93,18 @@ def linear_measures(train, validation, test, latent_dim, judge):
 
     Args:
         train: the pair `(images, labels)` of the training images, uint8
-            `(num_images, height, width, channels)` and integers `(num_images,)` or None. All are
-            fitted to.
-        validation: the same, of the validation split: the reference of the distances.
-        test: the same, of the test split.
+            `(num_images, height, width, channels)` and integers `(num_images,)` or None. The model
+            is fitted to all of them.
+        validation: the same for the validation split, the reference for the distances.
+        test: the same for the test split.
         latent_dim: number of latent dimensions.
-        judge: what `judge.load_judge` returns; None leaves the distances out.
+        judge: model from `judge.load_judge`; None skips the distances.
 
     Returns:
         Dict of `linear_nll` (exact, nats/image), `linear_mse`, `linear_psnr`, `linear_ssim` (of
         reconstructions from the posterior mean), `linear_probe_accuracy` (with labels),
         `linear_fd_samples` and `linear_fd_reconstructions` (with a judge). Empty if the images are
-        too few or too small for so many latent dimensions.
+        too few or too small for this latent size.
     """
     if latent_dim > max_latent_dim(train[0]):
         return {}
@@ -121,8 +123,7 @@ def linear_measures(train, validation, test, latent_dim, judge):
             ("samples", model.sample(NUM_SAMPLES)),
             ("reconstructions", model.decode(model.encode(validation[0]))),
         ):
-            distance = frechet_distance(extract(judge, images), reference)
-            measures[f"linear_fd_{name}"] = distance
+            measures[f"linear_fd_{name}"] = frechet_distance(extract(judge, images), reference)
     return measures
 
 
