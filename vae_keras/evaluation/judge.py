@@ -1,8 +1,8 @@
-"""The judges of samples: a classifier for each data set, in whose features images are compared.
+"""Judges of samples: one classifier per data set; its features are used to compare images.
 
-A judge is trained once and published with its SHA-256, so that every user's distances are the same
-numbers. `python -m vae_keras.evaluation.judge NAME...` trains them, and with `--validate` measures
-what they see; both rewrite `models/judges/README.md`.
+A judge is trained once and published with its SHA-256, so all users get the same distances.
+`python -m vae_keras.evaluation.judge NAME...` trains judges; with `--validate` it measures which
+distortions they detect. Both rewrite `models/judges/README.md`.
 """
 
 import argparse
@@ -18,26 +18,26 @@ from vae_keras.evaluation import judge_validation
 from vae_keras.evaluation.distances import extract
 from vae_keras.runtime import keras, tf
 
-EPOCHS = {"mnist": 4, "svhn": 5}  # of the others 10
-MIN_STEPS = 1000  # small data sets are seen more often
+EPOCHS = {"mnist": 4, "svhn": 5}  # 10 for the others
+MIN_STEPS = 1000  # small data sets get more epochs
 BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
 LABEL_SMOOTHING = 0.1
 DEAD = 1e-3  # standard deviation over the test images below which a feature counts as dead
-MIRRORED = ("fashion_mnist", "cifar10")  # a mirrored digit is another sign
+MIRRORED = ("fashion_mnist", "cifar10")  # a mirrored digit is no longer that digit
 
 
 def build_classifier(image_shape, num_classes, dtype="float32"):
     """Builds a small residual network that classifies images.
 
     Args:
-        image_shape: `(height, width, channels)`, the sides divisible by 4.
+        image_shape: `(height, width, channels)`, with height and width divisible by 4.
         num_classes: number of classes.
-        dtype: name of the layers' dtype policy. Features and logits are float32 in any case.
+        dtype: name of the layers' dtype policy. Features and logits are always float32.
 
     Returns:
         `keras.Model` from uint8 images `(batch_size, height, width, channels)` to logits
-        `(batch_size, num_classes)`. Its layer `features`, `(batch_size, 128)`, averages the
+        `(batch_size, num_classes)`. The layer named `features`, `(batch_size, 128)`, averages the
         activations of the last residual block over positions.
 
     Reference:
@@ -68,17 +68,17 @@ def build_classifier(image_shape, num_classes, dtype="float32"):
 def train_judge(dataset, seed=0, epochs=None):
     """Trains the judge of a data set on its training images.
 
-    The images are moved at random and, except for digits, mirrored. Training uses Keras's global
-    dtype policy; the judge itself computes in float32, which every machine does alike.
+    The images are shifted at random and, except for digits, mirrored. Training uses Keras's global
+    dtype policy; the judge itself computes in float32, for the same results on every machine.
 
     Args:
         dataset: a key of `DATASETS`.
-        seed: of the weights, of the order of the images and of the moves.
-        epochs: passes over the training images; by default 10, of MNIST 4 and of SVHN 5, and for a
-            small set as many as make 1,000 steps.
+        seed: random seed for the weights, the order of the images and their augmentation.
+        epochs: passes over the training images; by default 4 for MNIST, 5 for SVHN and 10 for the
+            others, or more if a small data set needs them for 1,000 steps.
 
     Returns:
-        The classifier, a `keras.Model` of `build_classifier`.
+        The classifier, a `keras.Model` from `build_classifier`.
     """
     keras.utils.set_random_seed(seed)
     images, labels = load_images(dataset, "train")
@@ -105,48 +105,48 @@ def load_judge(dataset):
 
     Returns:
         `keras.Model` from uint8 images `(batch_size, height, width, channels)` to features
-        `(batch_size, 128)`, float32; None if no judge of the data set is published, as of a user's
-        own images.
+        `(batch_size, 128)`, float32. None if no judge is published for the data set, such as a
+        user's own images.
 
     Raises:
-        OSError: if it cannot be downloaded, see `published.fetch`.
+        OSError: if the judge cannot be downloaded, see `published.fetch`.
     """
     classifier = load_classifier(dataset)
     return None if classifier is None else _features(classifier)
 
 
 def load_classifier(dataset):
-    """Loads the classifier that the judge of a data set is a part of.
+    """Loads the whole classifier that the judge of a data set is part of.
 
     Args:
         dataset: name of the data set.
 
     Returns:
         `keras.Model` from uint8 images `(batch_size, height, width, channels)` to logits
-        `(batch_size, num_classes)`; None if no judge of the data set is published.
+        `(batch_size, num_classes)`. None if no judge is published for the data set.
 
     Raises:
-        OSError: if it cannot be downloaded, see `published.fetch`.
+        OSError: if the classifier cannot be downloaded, see `published.fetch`.
     """
     name = f"judges/{dataset}.keras"
     return _load(published.fetch(name)) if name in published.names() else None
 
 
 def main(arguments=None):
-    """Trains or validates judges and rewrites `README.md` beside them; the command of this module.
+    """Trains or validates judges and rewrites the `README.md` beside them.
 
     Args:
-        arguments: list of strings; by default those of the command line.
+        arguments: list of strings; by default the command line.
 
     Returns:
-        The exit code: 0, or 1 after one line on the standard error.
+        The exit code: 0, or 1 after printing an error to stderr.
     """
     parser = argparse.ArgumentParser(prog="python -m vae_keras.evaluation.judge")
     parser.add_argument("names", nargs="+", choices=DATASETS, metavar="NAME")
-    parser.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     parser.add_argument("--folder", type=Path, default=published.MODELS / "judges")
-    parser.add_argument("--validate", action="store_true", help="measure what the judges see")
-    parser.add_argument("--second", type=Path, help="folder of judges of another seed, to compare")
+    parser.add_argument("--validate", action="store_true", help="validate instead of training")
+    parser.add_argument("--second", type=Path, help="folder of judges with another seed")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -180,7 +180,7 @@ def _features(classifier):
 
 
 def _describe(dataset, path):
-    """What the README says of a judge."""
+    """Returns the entries of a judge for the README."""
     images, labels = load_images(dataset, "test")
     num_images = len(load_images(dataset, "train")[0])
     classifier = _load(path)
@@ -196,12 +196,15 @@ def _describe(dataset, path):
 
 
 def num_epochs(dataset, num_images):
-    """Returns how many times the judge of a data set sees each training image."""
+    """Returns the number of epochs for which a judge is trained by default."""
     return max(EPOCHS.get(dataset, 10), -(-MIN_STEPS // (num_images // BATCH_SIZE)))
 
 
 def _augmented(images, targets, mirrored):
-    """Whole batches in a new order each time: images moved by up to an eighth, onto black edges."""
+    """Returns full batches, reshuffled each epoch, of images shifted by up to an eighth.
+
+    Pixels that a shift exposes are black.
+    """
     height, width = images.shape[1:3]
     pad = height // 8
     images = tf.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))

@@ -1,4 +1,4 @@
-"""What the judges of samples see: distances of images that were distorted on purpose."""
+"""Validation of the judges: the distances that they assign to distorted images."""
 
 import json
 
@@ -11,33 +11,34 @@ from vae_keras.data.load import load_images
 from vae_keras.evaluation.distances import extract, frechet_distance
 from vae_keras.evaluation.linear import ProbabilisticPCA
 
-NUM_IMAGES = 5000  # of a distorted set
+NUM_IMAGES = 5000  # per distortion
 NUM_PCA_IMAGES = 10_000
 README = """# Judges of samples
 
-A judge is a small residual network that was trained to classify the images of one data set. The
-Fréchet distances `fd_*` are between its 128 pooled activations. Weights and features are float32.
-`python -m vae_keras.evaluation.judge NAME...` trains judges, measures with `--validate` what they
-see, and writes this page.
+A judge is a small residual network, trained to classify the images of one data set. The Fréchet
+distances `fd_*` compare its 128 pooled activations. Weights and features are float32.
+`python -m vae_keras.evaluation.judge NAME...` trains judges; with `--validate` it measures which
+distortions they detect. Both write this page.
 
 {judges}
 
-## What a judge sees
+## What a judge detects
 
-Fréchet distances of distorted test images, at most 5,000, from the validation images. "PCA" is
-probabilistic PCA with so many components. In small sets, such as `digits`, the distance of real
-images is large too: it is biased upwards where there are not many more images than features. The
-rank correlation is Spearman's, between these distances and those of a judge of another seed.
-`photos` has no judge: telling two photographs apart teaches a network little.
+The table shows Fréchet distances between distorted test images, at most 5,000, and the validation
+images. "PCA" is probabilistic PCA with the given number of components. For small data sets, such as
+`digits`, even undistorted images are far away: the distance is biased upwards unless there are many
+more images than features. The rank correlation is Spearman's, between these distances and those of
+a judge trained with another seed. `photos` has no judge: a network learns little from telling two
+photographs apart.
 
 {distances}
 
-## What a judge does not see
+## What a judge does not detect
 
-The last rows "unseen" show sets that are wrong and yet as close as real images, or nearly so: a
-generator that copies training images or repeats a fifth as many images scores like a perfect one.
-Moved images, and mirrored ones except of digits, are what the judge was trained to treat alike. A
-distance compares means and covariances of the features, nothing else.
+The rows named "unseen" show sets of images that are wrong and yet score as well as real images, or
+nearly so. A generator that copies training images, or that repeats a fifth as many images five
+times, scores like a perfect one. The judge was trained to ignore shifts and, except on digits,
+mirroring. A distance compares only the means and covariances of the features.
 """
 
 
@@ -49,7 +50,7 @@ def measure(judge, dataset):
         dataset: name of the data set.
 
     Returns:
-        Dict from the name of a distortion to its distance; None where there are too few images.
+        Dict from the name of a distortion to its distance, or to None if there are too few images.
     """
     held_out, held_out_labels = load_images(dataset, "validation")
     reference = extract(judge, held_out)
@@ -106,15 +107,15 @@ def agreement(distances, others):
     """Computes Spearman's rank correlation of two judges' distances.
 
     Args:
-        distances: what `measure` returns.
-        others: the same, of another judge.
+        distances: dict from `measure`.
+        others: the same for another judge.
     """
     pairs = [(distances[name], others[name]) for name in others if others[name] is not None]
     return round(float(spearmanr(*zip(*pairs, strict=True)).statistic), 3)
 
 
 def record(folder, dataset, **values):
-    """Adds values to what `judges.json` in the folder says of a data set's judge."""
+    """Adds values to the entry of a data set's judge in the folder's `judges.json`."""
     path = folder / "judges.json"
     records = json.loads(path.read_text()) if path.exists() else {}
     records[dataset] = records.get(dataset, {}) | values
@@ -125,10 +126,15 @@ def write_readme(folder):
     """Writes `README.md` from `judges.json` and the files in the folder."""
     records = json.loads((folder / "judges.json").read_text())
     judges = [
-        [name]
-        + [f"{values['training_images']:,}", values["epochs"], f"{values['test_accuracy']:.4f}"]
-        + [values["dead_features"], f"{values['bytes'] / 1e6:.2f}"]
-        + [f"`{pooch.file_hash(folder / f'{name}.keras')}`"]
+        [
+            name,
+            f"{values['training_images']:,}",
+            values["epochs"],
+            f"{values['test_accuracy']:.4f}",
+            values["dead_features"],
+            f"{values['bytes'] / 1e6:.2f}",
+            f"`{pooch.file_hash(folder / f'{name}.keras')}`",
+        ]
         for name, values in records.items()
         if "bytes" in values
     ]

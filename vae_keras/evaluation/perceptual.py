@@ -1,18 +1,18 @@
-"""The fixed networks whose features a perceptual loss compares."""
+"""Fixed networks that provide the features of a perceptual loss."""
 
 from vae_keras.evaluation.judge import load_classifier
 from vae_keras.runtime import dtype_policy, keras
 
 VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3")
-BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # means of ImageNet, grey levels
+BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # ImageNet means, grey levels
 
 
 def load_features(dataset, image_shape):
-    """Loads the feature maps that a perceptual loss of a data set compares.
+    """Loads the network that computes the feature maps of a data set's perceptual loss.
 
-    They are those of the data set's own judge, before its last block, whose averages measure
-    samples: the distances of samples are not independent of this loss. A data set without a judge
-    gets those of VGG16 with ImageNet's weights, which Keras downloads.
+    It is the data set's own judge up to its first residual block. Sample distances use the last
+    block of the same judge, so they are not independent of this loss. Data sets without a judge use
+    VGG16 with ImageNet weights, which Keras downloads.
 
     Args:
         dataset: name of the data set.
@@ -29,7 +29,7 @@ def load_features(dataset, image_shape):
         return build_vgg(image_shape)
     images = keras.Input(image_shape)
     grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
-    copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # of float images
+    copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # takes floats
     copy.set_weights(judge.get_weights())
     kinds = (keras.layers.ReLU, keras.layers.Add)
     first, last = ([layer for layer in copy.layers if isinstance(layer, kind)] for kind in kinds)
