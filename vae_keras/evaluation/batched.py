@@ -1,4 +1,4 @@
-"""A model over any number of images or codes, batch by batch: NumPy arrays in and out."""
+"""Encode, decode and reconstruct any number of images in batches: NumPy arrays in and out."""
 
 import functools
 
@@ -15,7 +15,7 @@ def encode(vae, images, labels=None):
     Args:
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
 
     Returns:
         The pair `(z_mean, z_log_var)`, each `(num_images, latent_dim)`.
@@ -29,7 +29,7 @@ def decode(vae, z, labels=None):
     Args:
         vae: a `VAE`.
         z: latent codes, `(num_codes, latent_dim)`.
-        labels: integers, `(num_codes,)`; needed by a conditional model only.
+        labels: integers, `(num_codes,)`; only a conditional model needs them.
 
     Returns:
         Images in [0, 1], `(num_codes, height, width, channels)`.
@@ -38,7 +38,7 @@ def decode(vae, z, labels=None):
 
 
 def reconstruct(vae, images, labels=None):
-    """Decodes the posterior means of any number of images; arguments are those of `encode`.
+    """Decodes the posterior means of any number of images; takes the arguments of `encode`.
 
     Returns:
         Images in [0, 1], `(num_images, height, width, channels)`.
@@ -47,19 +47,19 @@ def reconstruct(vae, images, labels=None):
 
 
 def over_batches(function, *arrays, batch_size=BATCH_SIZE):
-    """Applies a function to batches of arrays and joins its results.
+    """Applies a function to batches of arrays and concatenates the results.
 
     Args:
-        function: takes a tensor for each array, or None where the array is None, and returns a
-            tensor, or a tuple of tensors, whose first axis is joined.
-        *arrays: arrays of one length, each or None; the first is an array.
-        batch_size: number of rows that the function is given at a time, at least 1.
+        function: takes one tensor per array, or None in place of an array that is None, and returns
+            a tensor or a tuple of tensors.
+        *arrays: arrays of equal length, or None; the first must be an array.
+        batch_size: number of rows per call, at least 1.
 
     Returns:
-        An array, or a tuple of arrays.
+        An array or a tuple of arrays, concatenated along the first axis.
     """
     length = len(arrays[0])
-    if length > batch_size:  # tracing pays off
+    if length > batch_size:  # else tracing costs more than it saves
         shapes = tuple(None if array is None else np.shape(array)[1:] for array in arrays)
         function = _traced(function, shapes)
     results = []
@@ -69,9 +69,8 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *results)
 
 
-@functools.lru_cache(maxsize=8)  # a callback measures the same model after each epoch
+@functools.lru_cache(maxsize=8)  # so that a callback does not retrace the model each epoch
 def _traced(function, shapes):
-    """Returns a graph of the function for rows of these shapes, whatever their number."""
-    # TensorFlow counts the tracings of a function's code, but of a partial each on its own: it
-    # warns of too many.
+    """Compiles the function into a graph for any number of rows of these shapes."""
+    # TensorFlow counts traces per code object and warns of too many; a partial has its own count.
     return tf.function(functools.partial(function), reduce_retracing=True)

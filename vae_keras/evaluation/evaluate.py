@@ -38,33 +38,32 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
         test: the pair `(images, labels)` of the test split, uint8
             `(num_images, height, width, channels)` and integers `(num_images,)`, or None for
             images without classes.
-        train: the same, of all training images; 10,000 of them are chosen at random, always the
-            same ones.
-        num_nll_images: test images of the importance-weighted bounds. 0 leaves out these and the
-            exact likelihood, which take most of the time.
+        train: the same for all training images; a fixed random subset of 10,000 is used.
+        num_nll_images: number of test images for the importance-weighted bounds. 0 skips these
+            and the exact likelihood, which take most of the time.
 
     Returns:
-        Dict of numbers. Likelihoods are in nats/image, means over images:
+        Dict of numbers. Likelihoods are in nats/image, averaged over images:
 
         - `elbo`, `reconstruction_loss`, `kl_divergence`: see `likelihood.elbo_terms`.
-        - `train_elbo`: of the training images.
-        - `excess`, `train_excess`: under "bce", the reconstruction loss above the entropy of the
-          grey levels.
-        - `binary_nll`, `num_binary_nll_images`, `num_binary_nll_samples`: under "bce", of the first
+        - `train_elbo`: the ELBO on training images.
+        - `excess`, `train_excess`: for "bce", the reconstruction loss minus the entropy of the grey
+          levels.
+        - `binary_nll`, `num_binary_nll_images`, `num_binary_nll_samples`: for "bce", on the first
           1,000 test images.
-        - `nll`, `num_nll_images`, `num_nll_samples`: the same under the other likelihoods.
-        - `bits_per_dim`, `elbo_bits_per_dim`: under "logistic", `nll` and the negative ELBO in bits
+        - `nll`, `num_nll_images`, `num_nll_samples`: the same for the other likelihoods.
+        - `bits_per_dim`, `elbo_bits_per_dim`: for "logistic", `nll` and the negative ELBO in bits
           per pixel and channel.
         - `exact_nll`, `refined_elbo`, `gap_approximation`, `gap_amortisation`,
-          `gap_amortisation_generalisation`, `gap_decoder`, `num_gap_images`: of an unconditional
-          "bce" model with two latent dimensions, of 2,000 images a split, see
+          `gap_amortisation_generalisation`, `gap_decoder`, `num_gap_images`: for an
+          unconditional "bce" model with two latent dimensions, on 2,000 images per split; see
           `likelihood.gap_parts`.
         - `mse`, `psnr`, `ssim`, `sharpness`: of reconstructions from `z_mean`, see `images`.
         - `explained_variance`: the share of the images' variance around their mean image that
           these reconstructions explain, at most 1.
         - `active_units`, `used_units`, `participation_ratio`: see `codes`.
-        - `probe_accuracy`: of a probe fitted to the codes of the training images, from 0 to 1;
-          needs labels.
+        - `probe_accuracy`: accuracy of a probe fitted to the training codes, from 0 to 1; needs
+          labels.
         - `num_parameters`, `num_test_images`: counts.
     """
     images, labels = test
@@ -88,30 +87,30 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
 
 
 def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES, source=None):
-    """Measures how far generated images are from images held out of training.
+    """Measures the distance between generated images and held-out images.
 
-    The distances are Fréchet distances between features of the data set's judge: they are not FID,
-    and comparable within one data set only. A conditional model samples for the labels of the
+    These are Fréchet distances between features of the data set's judge. They are not FID, and are
+    comparable only within one data set. A conditional model draws samples for the labels of the
     validation images, repeated as needed.
 
     Args:
         vae: a `VAE`.
-        judge: what `judge.load_judge` returns; None leaves all measures out, and so do fewer
-            validation images than a Fréchet distance needs.
+        judge: model from `judge.load_judge`, or None.
         validation: the pair `(images, labels)` of the validation split, the reference, uint8
             `(num_images, height, width, channels)` and integers `(num_images,)` or None.
-        train: the same, of the training images; a mixture is fitted to the codes of 10,000.
+        train: the same for the training images; the mixture is fitted to the codes of 10,000.
         num_samples: number of samples of each kind.
-        source: what codes are drawn from in place of the prior, such as `fitted.SecondStage`.
+        source: where to draw codes from instead of the prior, such as a `fitted.SecondStage`.
 
     Returns:
-        Dict of numbers, empty without a judge:
+        Dict of numbers, empty without a judge or with too few validation images for a Fréchet
+        distance:
 
         - `fd_samples`: distance of images decoded from draws of the prior.
-        - `fd_reconstructions`: of the reconstructions of the reference.
-        - `fd_mixture`: of images decoded from draws of a mixture of Gaussians that is fitted to
-          training codes, of a conditional model for each class.
-        - `num_fd_images`, `num_fd_samples`: number of images of the reference, and of samples.
+        - `fd_reconstructions`: distance of reconstructions of the validation images.
+        - `fd_mixture`: distance of images decoded from draws of a Gaussian mixture fitted to
+          training codes, one mixture per class for a conditional model.
+        - `num_fd_images`, `num_fd_samples`: number of validation images, and of samples.
 
     Reference:
         For the mixture: Ghosh et al., 2020, "From Variational to Deterministic Autoencoders",
@@ -130,7 +129,7 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES, sou
     train_images, train_labels = random_images(train, NUM_TRAIN_IMAGES)
     z_mean, _ = encode(vae, train_images, train_labels)
     mixtures = fit_mixture(z_mean, train_labels if vae.num_classes else None)
-    # The images of one kind at a time fit into memory.
+    # One kind of image at a time, to bound the memory.
     return {
         "fd_samples": distance(decode(vae, prior, given)),
         "fd_reconstructions": distance(reconstruct(vae, images, labels)),
@@ -141,30 +140,31 @@ def evaluate_samples(vae, judge, validation, train, num_samples=NUM_SAMPLES, sou
 
 
 def random_images(split, number):
-    """Chooses images of a split at random, the same in every run.
+    """Returns a random subset of a split, the same in every run.
 
-    The first images of a data set are no fair choice: they differ from the others in their floors.
+    The first images would not be representative: the entropy of their grey levels differs from that
+    of the rest.
 
     Args:
         split: the pair `(images, labels)`, `(num_images, ...)` and `(num_images,)` or None.
-        number: how many images to choose, at most.
+        number: maximum number of images.
 
     Returns:
-        The pair of the chosen ones.
+        The pair `(images, labels)` of the subset.
     """
     order = np.random.default_rng(0).permutation(len(split[0]))[:number]
     return tuple(None if array is None else array[order] for array in split)
 
 
 def first_images(split, number):
-    """Takes the first images of a split.
+    """Returns the first images of a split.
 
     Args:
         split: the pair `(images, labels)`, `(num_images, ...)` and `(num_images,)` or None.
-        number: how many images to take, at most.
+        number: maximum number of images.
 
     Returns:
-        The pair of the first ones.
+        The pair `(images, labels)` of the first images.
     """
     return tuple(None if array is None else array[:number] for array in split)
 
@@ -197,7 +197,7 @@ def _likelihood(vae, test, train, num_images):
         "num_binary_nll_images": len(first[0]),
         "num_binary_nll_samples": NUM_BINARY_NLL_SAMPLES,
     }
-    if vae.latent_dim == 2 and not vae.num_classes:  # the grid would be decoded for each class
+    if vae.latent_dim == 2 and not vae.num_classes:  # each class would need a grid
         test, train = (first_images(split, NUM_GAP_IMAGES) for split in (test, train))
         metrics |= gap_parts(vae, train, test)
         metrics["num_gap_images"] = len(test[0])

@@ -1,4 +1,4 @@
-"""What a model's likelihood is: the ELBO, tighter bounds, the exact value, and the gaps between."""
+"""A model's likelihood: the ELBO, tighter bounds, the exact value, and the gaps between them."""
 
 import math
 
@@ -11,8 +11,8 @@ from vae_keras.losses import LIKELIHOODS, kl_divergence
 from vae_keras.runtime import tf
 
 GRID_END, GRID_SIZE = 4.5, 451  # a spacing of 0.02
-GRID_BATCH_SIZE = 2048  # codes of the grid
-BATCH_SIZE = 64  # images; larger batches decode no faster on a CPU
+GRID_BATCH_SIZE = 2048  # grid codes
+BATCH_SIZE = 64  # images; larger batches are no faster on a CPU
 NUM_ELBO_SAMPLES = 10
 REFINEMENT_STEPS, REFINEMENT_RATE = 75, 0.15
 
@@ -23,7 +23,7 @@ def elbo_terms(vae, images, labels=None):
     Args:
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
 
     Returns:
         Dict of `elbo`, `reconstruction_loss` and `kl_divergence`: nats/image, means over images.
@@ -40,18 +40,18 @@ def elbo_terms(vae, images, labels=None):
 def nll(vae, images, labels=None, num_samples=200):
     """Estimates the negative log-likelihood by the importance-weighted bound.
 
-    Under "mse" it leaves out a constant, as the reconstruction loss does; under "bce", which is not
-    a density of grey levels, use `binary_nll`.
+    For "mse" it omits a constant, as the reconstruction loss does. For "bce", which is not a
+    density of grey levels, use `binary_nll`.
 
     Args:
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
-        num_samples: draws from each image's posterior, K, at least 1.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
+        num_samples: number K of draws from each image's posterior, at least 1.
 
     Returns:
-        Nats/image, mean over images. In expectation an upper bound of the negative log-likelihood:
-        for K = 1 the negative ELBO, and tighter for larger K.
+        Nats/image, mean over images. In expectation, an upper bound on the negative log-likelihood:
+        the negative ELBO for K = 1, and tighter for larger K.
 
     Reference:
         Burda et al., 2016, "Importance Weighted Autoencoders", equation 8.
@@ -62,17 +62,18 @@ def nll(vae, images, labels=None, num_samples=200):
 def binary_nll(vae, images, labels=None, num_samples=500, seed=0):
     """Estimates the negative log-likelihood of binarised images by the importance-weighted bound.
 
-    The images `b` are one binary draw with the grey levels as probabilities; their likelihood is
-    the Bernoulli distribution of the decoder's logits, which is normalised over them. The codes are
-    proposed by the posterior of the grey image, on which the model was trained: any proposal gives
-    an upper bound. This is the scale of the literature on dynamically binarised images.
+    The binary images are one draw with the grey levels as probabilities. Their likelihood under the
+    decoder's Bernoulli distribution is properly normalised. Codes are proposed by the posterior of
+    the grey image, on which the model was trained; any proposal gives an upper bound. The result is
+    comparable with the literature on dynamically binarised images.
 
     Args:
-        vae: a `VAE` whose likelihood is "bce".
+        vae: a `VAE` with the likelihood "bce".
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
-        num_samples: draws from each image's posterior, K, at least 1.
-        seed: of the binary draw. An image's draw depends on its position, not on those after it.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
+        num_samples: number K of draws from each image's posterior, at least 1.
+        seed: seed of the binary draw. An image's draw depends on its position, but not on the
+            images after it.
 
     Returns:
         Nats/image, mean over images.
@@ -98,15 +99,16 @@ def binary_nll(vae, images, labels=None, num_samples=500, seed=0):
 def exact_nll(vae, images, labels=None):
     """Computes the negative log-likelihood of a model with one or two latent dimensions.
 
-    The integral over codes is a sum over a grid of spacing 0.02 in [-4.5, 4.5]. Under "bce" the
-    log-likelihoods are one matrix product of images and logits: half a minute for 4,000 images of
-    28x28 pixels. Other likelihoods are computed pixel by pixel, 50 to 500 times as slowly.
+    The integral over codes is a sum over a grid with spacing 0.02 in [-4.5, 4.5]. For "bce", the
+    log-likelihoods are a single matrix product of images and logits, which takes half a minute for
+    4,000 images of 28x28 pixels. Other likelihoods are computed pixel by pixel, which is 50 to 500
+    times slower.
 
     Args:
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only, whose grid is
-            decoded once for each class.
+        labels: integers, `(num_images,)`; only a conditional model needs them. Its grid is decoded
+            once for each class.
 
     Returns:
         Nats/image, mean over images.
@@ -120,22 +122,22 @@ def exact_nll(vae, images, labels=None):
 def refined_elbo(vae, images, labels=None, starts="encoder"):
     """Estimates the ELBO with the best diagonal normal posterior of each image.
 
-    Gradient steps improve `z_mean` and `z_log_var` of each image on its own; the decoder stays as
-    it is. The difference to the ELBO is what the encoder loses against the best of its family.
+    Gradient steps improve each image's own `z_mean` and `z_log_var`; the decoder stays fixed. The
+    difference from the encoder's ELBO is the amortisation gap.
 
     Args:
         vae: a `VAE`.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
-        starts: "encoder" starts the steps at the encoder's posterior; they may end in a local
-            optimum. "both" moves its mean to the grid's most probable code, see `exact_nll`, where
-            the ELBO is better there.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
+        starts: "encoder" starts at the encoder's posterior, and may end in a local optimum. "both"
+            moves the mean to the most probable code of the grid, see `exact_nll`, if the ELBO is
+            better there.
 
     Returns:
         Nats/image at beta 1, mean over images.
 
     Raises:
-        ValueError: if `starts` is unknown, or "both" of a model with more than two latent
+        ValueError: if `starts` is unknown, or "both" for a model with more than two latent
             dimensions.
 
     Reference:
@@ -150,27 +152,29 @@ def refined_elbo(vae, images, labels=None, starts="encoder"):
 def gap_parts(vae, train, test):
     """Splits the gap between training likelihood and test ELBO into its four causes.
 
-    With two latent dimensions the likelihood is known exactly. From the encoder's ELBO of test
-    images up to the log-likelihood of training images lie
+    With at most two latent dimensions, the likelihood is known exactly. Four parts separate the
+    encoder's ELBO on test images from the log-likelihood of training images:
 
-    - `gap_amortisation`: what the encoder loses against the best diagonal normal posterior of each
-      *training* image,
-    - `gap_amortisation_generalisation`: what it loses more than that on test images,
-    - `gap_approximation`: what the best such posterior of a test image loses against the exact one,
-    - `gap_decoder`: what the decoder loses on test images. Under "bce" the two log-likelihoods are
-      taken relative to the entropy of the grey levels, as images differ in it. Even so, it depends
-      on which images were drawn: by 1 nat (one standard error) for 2,000 a split of Fashion-MNIST.
+    - `gap_amortisation`: loss of the encoder, compared with the best diagonal normal posterior of
+      each *training* image.
+    - `gap_amortisation_generalisation`: additional loss of the encoder on test images.
+    - `gap_approximation`: loss of the best such posterior of each test image, compared with the
+      exact posterior.
+    - `gap_decoder`: loss of the decoder on test images. For "bce", both log-likelihoods are taken
+      relative to the entropy of the grey levels, which differs between images. Even so, the result
+      depends on the images drawn: its standard error is 1 nat for 2,000 Fashion-MNIST images per
+      split.
 
-    All are in nats/image and positive where something is lost. They add up to the total gap.
+    All are in nats/image, and positive for a loss. They add up to the total gap.
 
     Args:
         vae: a `VAE` with one or two latent dimensions.
         train: the pair `(images, labels)` of training images, uint8
             `(num_images, height, width, channels)` and integers `(num_images,)` or None.
-        test: the same, of test images.
+        test: the same for test images.
 
     Returns:
-        Dict of `exact_nll` and `refined_elbo` of the test images and of the four parts.
+        Dict of `exact_nll` and `refined_elbo`, both on test images, and the four parts.
 
     Raises:
         ValueError: if the model has more than two latent dimensions.
@@ -178,7 +182,7 @@ def gap_parts(vae, train, test):
     Reference:
         Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
     """
-    images = np.concatenate([train[0], test[0]])  # together: the grid is decoded once
+    images = np.concatenate([train[0], test[0]])  # together, to decode the grid once
     labels = np.concatenate([train[1], test[1]]) if vae.num_classes else None
     log_likelihoods, codes = _sum_over_grid(vae, images, labels)
     amortised, refined = _refine(vae, images, labels, codes)
@@ -199,7 +203,7 @@ def gap_parts(vae, train, test):
 
 
 def _importance_weighted_nll(vae, images, targets, labels, num_samples):
-    """The bound of `nll` for targets whose codes are proposed by the posteriors of images."""
+    """Returns the bound of `nll` for targets, with codes proposed by the posteriors of images."""
 
     @tf.function(reduce_retracing=True)
     def log_weights(images, targets, labels):
@@ -211,7 +215,10 @@ def _importance_weighted_nll(vae, images, targets, labels, num_samples):
 
 
 def _elbos(vae, images, labels, posterior):
-    """ELBO of each image, `(num_images,)`; the log-weights vary less than the loss with its KL."""
+    """Returns the ELBO of each image, `(num_images,)`.
+
+    The log-weights vary less than the reconstruction loss with the exact KL divergence.
+    """
 
     @tf.function(reduce_retracing=True)
     def log_weights(images, labels, *moments):
@@ -222,7 +229,7 @@ def _elbos(vae, images, labels, posterior):
 
 
 def _log_weights(vae, images, labels, moments, num_samples):
-    """Draws of log p(x, z) - log q(z given x), `(batch_size, num_samples)`, in nats."""
+    """Returns draws of log p(x, z) - log q(z given x), `(batch_size, num_samples)`, in nats."""
 
     def draw(_):
         z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
@@ -230,7 +237,7 @@ def _log_weights(vae, images, labels, moments, num_samples):
 
     kinds = (tf.float32, tf.float32)
     z, weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=kinds)
-    log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # of all draws at once
+    log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # all draws at once
     return tf.transpose(weights + tf.reshape(log_prior, tf.shape(weights)))
 
 
@@ -238,11 +245,11 @@ def _sum_over_grid(vae, images, labels):
     """Returns log p(x), `(num_images,)`, and the likeliest codes, `(num_images, latent_dim)`."""
     if vae.latent_dim > 2:
         raise ValueError(
-            "the likelihood is a sum over a grid for at most 2 latent dimensions; use `nll` or "
+            "the exact likelihood is available for at most 2 latent dimensions; use `nll` or "
             f"`binary_nll` for more. Received: a model with {vae.latent_dim}"
         )
     pixels = np.asarray(images, "float32") / (255 if images.dtype == np.uint8 else 1)
-    if not vae.num_classes or labels is None:  # without its labels a conditional model says so
+    if not vae.num_classes or labels is None:  # a conditional model rejects missing labels
         return _sum_over_grid_of_class(vae, pixels, None)
     log_likelihoods = np.empty(len(pixels))
     codes = np.empty((len(pixels), vae.latent_dim), "float32")
@@ -254,7 +261,7 @@ def _sum_over_grid(vae, images, labels):
 
 
 def _sum_over_grid_of_class(vae, pixels, label):
-    """Decodes the grid once, in blocks, which bounds the memory."""
+    """Decodes the grid once, in blocks to bound the memory."""
     axes = [np.linspace(-GRID_END, GRID_END, GRID_SIZE, dtype="float32")] * vae.latent_dim
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, vae.latent_dim)
     log_cell = vae.latent_dim * np.log(2 * GRID_END / (GRID_SIZE - 1) / np.sqrt(2 * np.pi))
@@ -274,7 +281,7 @@ def _sum_over_grid_of_class(vae, pixels, label):
 
 
 def _log_likelihoods(vae, pixels, logits):
-    """log p(x given z) of all pairs of an image and a code, `(num_images, num_codes)`."""
+    """Returns log p(x given z) for all pairs of images and codes, `(num_images, num_codes)`."""
     if vae.likelihood == "bce":
         flat_pixels, flat_logits = (
             tf.reshape(values, (-1, math.prod(vae.image_shape))) for values in (pixels, logits)
@@ -287,9 +294,9 @@ def _log_likelihoods(vae, pixels, logits):
 
 
 def _refine(vae, images, labels, codes=None):
-    """ELBO of each image with the encoder's posterior and with its refined one, `(num_images,)`.
+    """Returns ELBOs with the encoder's and the refined posteriors, `(num_images,)` each.
 
-    The steps start from the encoder's mean, or from the image's code in `codes` if that is better.
+    Refinement starts at the encoder's mean, or at the image's code in `codes` if that is better.
     """
     z_mean, z_log_var = encode(vae, images, labels)
     amortised = _elbos(vae, images, labels, (z_mean, z_log_var))
@@ -303,11 +310,11 @@ def _refine(vae, images, labels, codes=None):
 
 
 def _refinement(vae):
-    """A function that takes steps of Adam on each image's posterior; the rate falls to 0."""
+    """Returns a function that refines posteriors by Adam, with a learning rate that falls to 0."""
 
     @tf.function(reduce_retracing=True)
     def refine(images, labels, *posterior):
-        # A step in `z_mean` is in units of the first standard deviation.
+        # A step in `z_mean` is in units of the initial standard deviation.
         units = tf.stack([tf.exp(0.5 * posterior[1]), tf.ones_like(posterior[1])])
 
         def step(number, posterior, mean, square):
