@@ -1,1 +1,1 @@
-"""Measures of trained models: likelihoods, pictures, codes and distances of samples."""
+"""Measures of trained models: likelihoods, image quality, latent codes and sample distances."""

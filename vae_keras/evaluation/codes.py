@@ -1,4 +1,4 @@
-"""What latent codes hold: the KL spectrum, units in use, the probe, the plane, a fitted mixture."""
+"""Latent codes: KL spectrum, units in use, linear probe, projection to a plane, mixture."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -14,12 +14,12 @@ USED_UNIT_NATS = 0.5
 
 
 def draw_codes(source, num_codes, seed=0):
-    """Draws codes, the same in every run.
+    """Draws latent codes, the same in every run.
 
     Args:
-        source: a `Prior`, or what is fitted to codes, see `fitted`.
+        source: a `Prior`, or a distribution fitted to codes, see `fitted`.
         num_codes: number of codes.
-        seed: seed of the draws.
+        seed: random seed.
 
     Returns:
         float32, `(num_codes, latent_dim)`.
@@ -34,18 +34,18 @@ def draw_codes(source, num_codes, seed=0):
 
 
 def relative_to_prior(vae, z_mean, z_log_var):
-    """Expresses posteriors in units of the prior: mean 0 and deviation 1 of each dimension.
+    """Standardises posteriors by the prior's mean and standard deviation in each dimension.
 
-    Under the standard normal prior they stay as they are. Under another one the spectrum of the
-    result says what each dimension would cost if the prior were normal.
+    The standard normal prior leaves them unchanged. For any other prior, the KL spectrum of the
+    result shows what each dimension would cost if the prior were normal.
 
     Args:
         vae: a `VAE`.
-        z_mean: means of the posteriors, `(num_images, latent_dim)`.
-        z_log_var: logarithms of their variances, `(num_images, latent_dim)`.
+        z_mean: posterior means, `(num_images, latent_dim)`.
+        z_log_var: logarithms of the posterior variances, `(num_images, latent_dim)`.
 
     Returns:
-        The pair in these units.
+        The standardised pair `(z_mean, z_log_var)`.
     """
     mean, deviation = (np.asarray(part) for part in vae.prior.spread(vae.sampler))
     return (z_mean - mean) / deviation, z_log_var - 2 * np.log(deviation)
@@ -55,12 +55,12 @@ def kl_spectrum(z_mean, z_log_var):
     """Computes the KL divergence of each latent dimension, largest first.
 
     Args:
-        z_mean: means of the posteriors, `(num_images, latent_dim)`.
-        z_log_var: logarithms of their variances, `(num_images, latent_dim)`.
+        z_mean: posterior means, `(num_images, latent_dim)`.
+        z_log_var: logarithms of the posterior variances, `(num_images, latent_dim)`.
 
     Returns:
-        Pair `(spectrum, order)`: nats/image in falling order, mean over images, `(latent_dim,)`,
-        and the latent dimensions these belong to.
+        Pair `(spectrum, order)`, `(latent_dim,)` each: nats/image in descending order, averaged
+        over images, and the latent dimensions that they belong to.
     """
     spectrum = np.asarray(kl_per_dim(z_mean, z_log_var)).mean(axis=0, dtype="float64")
     order = np.argsort(-spectrum)
@@ -77,9 +77,9 @@ def used_units(spectrum):
 
 
 def active_units(z_mean):
-    """Counts the latent dimensions whose posterior mean varies by more than 0.01 over images.
+    """Counts the latent dimensions whose posterior mean has a variance above 0.01 over images.
 
-    In short trainings most of these carry next to no information: read it beside `used_units`.
+    After short training, most of these carry almost no information: read it beside `used_units`.
 
     Args:
         z_mean: `(num_images, latent_dim)`.
@@ -91,14 +91,14 @@ def active_units(z_mean):
 
 
 def participation_ratio(spectrum):
-    """Computes over how many latent dimensions the KL divergence is spread.
+    """Computes the effective number of latent dimensions that share the KL divergence.
 
     Args:
         spectrum: nats/image of each latent dimension, `(latent_dim,)`.
 
     Returns:
         `sum(spectrum)**2 / sum(spectrum**2)`: 1 if one dimension holds all of it, `latent_dim` if
-        all hold the same; 0 if none holds any.
+        all hold equal parts, 0 if the divergence is 0.
     """
     squares = np.square(spectrum).sum()
     return float(np.sum(spectrum) ** 2 / squares) if squares else 0.0
@@ -112,7 +112,7 @@ def fit_probe(z, labels):
         labels: integers, `(num_images,)`.
 
     Returns:
-        `sklearn.pipeline.Pipeline`, whose `score(z, labels)` is its accuracy on other codes.
+        `sklearn.pipeline.Pipeline`; `score(z, labels)` gives its accuracy on other codes.
     """
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
     return probe.fit(np.asarray(z, "float64"), labels)  # in float32 the solver does not converge
@@ -123,10 +123,10 @@ def probe_accuracy(train, test):
 
     Args:
         train: pair of codes `(num_images, latent_dim)` and labels `(num_images,)`.
-        test: the same, of other images.
+        test: the same for other images.
 
     Returns:
-        Share of the test images whose class is recognised, from 0 to 1.
+        Accuracy on the test images, from 0 to 1.
 
     Reference:
         Alain & Bengio, 2017, "Understanding Intermediate Layers Using Linear Classifier Probes".
@@ -139,12 +139,12 @@ def planar(z_mean, reference):
 
     Args:
         z_mean: `(num_images, latent_dim)`.
-        reference: `(num_reference_images, latent_dim)`, the codes whose principal components span
-            the plane, so that several sets can share one.
+        reference: codes whose principal components span the plane, `(num_reference_images,
+            latent_dim)`. Several sets of codes share a plane if they share a reference.
 
     Returns:
-        `(num_images, 2)`: two latent dimensions unchanged, more by their first two principal
-        components, a single one with zeros as the second coordinate.
+        `(num_images, 2)`: two latent dimensions unchanged; more than two projected onto the first
+        two principal components; a single one with zeros as the second coordinate.
     """
     latent_dim = z_mean.shape[1]
     if latent_dim > 2:
@@ -153,18 +153,18 @@ def planar(z_mean, reference):
 
 
 def fit_mixture(z, labels=None, num_components=10):
-    """Fits a mixture of Gaussians to latent codes, to sample from in place of the prior.
+    """Fits a Gaussian mixture to latent codes, to sample from instead of the prior.
 
     Args:
         z: codes of training images, `(num_images, latent_dim)`.
-        labels: for a conditional model, integers `(num_images,)`. The Gaussians are then divided
+        labels: integers, `(num_images,)`, for a conditional model. The Gaussians are then divided
             among the classes, at least one each: one per class for 10 classes, five for two.
             Classes with a single image are left out.
         num_components: number of Gaussians, with full covariances.
 
     Returns:
-        List of triples `(label, num_images, mixture)`, one per class: `label` is None if there are
-        no labels, `mixture` a `sklearn.mixture.GaussianMixture` in float64.
+        List of triples `(label, num_images, mixture)`, one per class: `label` is None without
+        labels, and `mixture` a `sklearn.mixture.GaussianMixture` in float64.
 
     Reference:
         Ghosh et al., 2020, "From Variational to Deterministic Autoencoders", section 4.
@@ -187,14 +187,14 @@ def sample_mixture(mixtures, num_samples, seed=0):
     """Draws latent codes from fitted mixtures, in random order.
 
     Args:
-        mixtures: what `fit_mixture` returns.
+        mixtures: list from `fit_mixture`.
         num_samples: number of codes.
-        seed: seed of the draws.
+        seed: random seed.
 
     Returns:
-        Pair `(z, labels)`: float32 codes, `(num_samples, latent_dim)`, and the class that each of
-        them is drawn for, integers `(num_samples,)`, as frequent as in training; None without
-        classes.
+        Pair `(z, labels)`: float32 codes, `(num_samples, latent_dim)`, and the class of each,
+        integers `(num_samples,)` with the frequencies of the training images, or None without
+        labels.
     """
     rng = np.random.default_rng(seed)
     sizes = np.array([size for _, size, _ in mixtures], "float64")

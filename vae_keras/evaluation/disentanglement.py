@@ -1,9 +1,9 @@
-"""How well single latent dimensions stand for single factors of images: five scores.
+"""Five disentanglement scores: how well single latent dimensions match single factors of images.
 
 All take codes, `(num_images, latent_dim)`, and factors, integers from 0, `(num_images,
-num_factors)`, and lie between 0 and 1, the best. Protocols are those of Locatello et al., 2019,
-"Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations",
-appendix B, where nothing else is said.
+num_factors)`, and lie between 0 and 1, the best. Unless noted otherwise, the protocols are those of
+Locatello et al., 2019, "Challenging Common Assumptions in the Unsupervised Learning of Disentangled
+Representations", appendix B.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.metrics import mutual_info_score
 NUM_BINS = 20
 NUM_TREES = 50
 NUM_VOTES, NUM_ALIKE = 800, 200
-MIN_VARIANCE = 0.01  # as of active units: below, a dimension carries nothing
+MIN_VARIANCE = 0.01  # a dimension below it is inactive, as for `active_units`
 
 
 def disentanglement(codes, factors, nominal=()):
@@ -23,7 +23,7 @@ def disentanglement(codes, factors, nominal=()):
     Args:
         codes: posterior means of images, `(num_images, latent_dim)`.
         factors: integers from 0, `(num_images, num_factors)`.
-        nominal: numbers of the factors whose values have no order.
+        nominal: column numbers of the factors without an order.
 
     Returns:
         Dict of `mig`, `sap`, `modularity`, `dci_disentanglement`, `dci_completeness`,
@@ -39,10 +39,10 @@ def disentanglement(codes, factors, nominal=()):
 
 
 def mutual_information_gap(codes, factors):
-    """Computes by how much more the best dimension tells of a factor than the second best.
+    """Computes the gap in mutual information between a factor's best two dimensions (MIG).
 
-    As a share of the factor's entropy, mean over factors. Codes are sorted into 20 bins of equal
-    width, so a factor of more values cannot reach 1.
+    The gap is a share of the factor's entropy, averaged over factors. Codes are sorted into 20 bins
+    of equal width, so a factor with more than 20 values cannot reach 1.
 
     Reference:
         Chen et al., 2018, "Isolating Sources of Disentanglement in VAEs", section 5.
@@ -56,7 +56,7 @@ def mutual_information_gap(codes, factors):
 def mutual_information(codes, factors):
     """Computes the mutual information of each dimension, in 20 bins, with each factor.
 
-    A dimension that varies by less than 0.01 carries nothing.
+    Inactive dimensions, with a variance of at most 0.01, get 0.
 
     Returns:
         Nats, `(latent_dim, num_factors)`.
@@ -71,7 +71,9 @@ def mutual_information(codes, factors):
 
 
 def modularity(codes, factors):
-    """Computes how nearly each dimension tells of one factor only, mean over active dimensions.
+    """Computes how exclusively each dimension informs about one factor.
+
+    The score is averaged over active dimensions.
 
     Returns:
         A number from 0 to 1; 0 if no dimension is active.
@@ -90,14 +92,14 @@ def modularity(codes, factors):
 
 
 def attribute_predictability(codes, factors, nominal=()):
-    """Computes by how much better the best single dimension predicts a factor than the second best.
+    """Computes how much better a factor's best dimension predicts it than the second best (SAP).
 
-    Of a factor with an order, the measure is the squared correlation; of a nominal one, the
-    accuracy of a linear classifier.
+    Predictions are measured by the squared correlation for ordered factors, and by the accuracy of
+    a linear classifier for nominal ones. The gap is averaged over factors.
 
     Reference:
         Kumar et al., 2018, "Variational Inference of Disentangled Latent Concepts from Unlabeled
-        Observations", section 3 (SAP).
+        Observations", section 3.
     """
     active = codes[:, codes.var(axis=0) > MIN_VARIANCE].astype("float64")
     gaps = []
@@ -112,16 +114,16 @@ def attribute_predictability(codes, factors, nominal=()):
 
 
 def dci(codes, factors):
-    """Computes disentanglement, completeness and informativeness from importances of predictors.
+    """Computes disentanglement, completeness and informativeness from feature importances (DCI).
 
-    The predictors are random forests, fitted to the first half of the images: of each active
-    dimension and factor, the importance is the decrease of impurity. A leaf holds at least 1 % of
-    the images: smaller ones would spread the importances of factors that the codes do not tell.
+    Random forests predict the factors from the active dimensions and are fitted to the first half
+    of the images; importance is the decrease in impurity. A leaf holds at least 1 % of the images:
+    smaller leaves would spread the importances of factors that the codes do not encode.
 
     Returns:
-        Dict of `dci_disentanglement`: whether a dimension matters to one factor only;
-        `dci_completeness`: whether one dimension only matters to a factor; `dci_informativeness`:
-        the share of the second half whose factor is recognised, mean over factors.
+        Dict of `dci_disentanglement`: whether a dimension matters to only one factor;
+        `dci_completeness`: whether only one dimension matters to a factor; `dci_informativeness`:
+        the accuracy on the second half of the images, averaged over factors.
 
     Reference:
         Eastwood & Williams, 2018, "A Framework for the Quantitative Evaluation of Disentangled
@@ -134,7 +136,7 @@ def dci(codes, factors):
         }
     half, importances, accuracies = len(codes) // 2, [], []
     for factor in factors.T:
-        # Every split may use every dimension, or those that matter would not always be seen.
+        # Every split considers every dimension; otherwise it could miss those that matter.
         forest = RandomForestClassifier(
             NUM_TREES, min_samples_leaf=0.01, max_features=None, random_state=0
         )
@@ -152,11 +154,11 @@ def dci(codes, factors):
 
 
 def factor_vae_score(codes, factors, seed=0):
-    """Computes how well the dimension that varies least tells which factor is held fixed.
+    """Computes how well the dimension that varies least identifies the factor held fixed.
 
-    Each of 800 votes takes 200 images that agree in one factor, drawn with replacement, and the
-    dimension whose variance is the smallest share of its overall one. The score is the share of
-    votes that name the factor most frequent for their dimension.
+    Each of 800 votes draws 200 images, with replacement, that share the value of one factor. It
+    picks the dimension with the smallest variance relative to its overall variance. The score is
+    the share of votes whose factor is the most frequent one for the dimension picked.
 
     Returns:
         A number from 0 to 1; 0 if no dimension is active.
@@ -179,7 +181,10 @@ def factor_vae_score(codes, factors, seed=0):
 
 
 def _concentration(importances):
-    """1 where a row has one entry, 0 where all are equal or none: 1 minus the entropy of a row."""
+    """Returns 1 minus the normalised entropy of each row: 1 for a single entry, 0 for equal ones.
+
+    A row of zeros gets 0.
+    """
     sums = importances.sum(axis=1, keepdims=True)
     shares = importances / np.maximum(sums, 1e-12)
     entropies = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)

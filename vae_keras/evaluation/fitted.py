@@ -1,4 +1,4 @@
-"""What codes can be drawn from in place of the prior, fitted to a trained model's codes.
+"""Distributions fitted to a trained model's codes, to draw codes from instead of the prior.
 
 >>> vae.sample(16, codes=Mixture(vae, images))
 """
@@ -15,7 +15,7 @@ from vae_keras.recipe import build_optimizer
 from vae_keras.vae import VAE
 
 BATCH_SIZE = 256  # codes
-FIRST_SCALE = 0.02  # standard deviation at the start, as a share of the codes' range
+FIRST_SCALE = 0.02  # initial standard deviation, as a share of the codes' range
 
 
 class Mixture:
@@ -34,22 +34,22 @@ class Mixture:
         self.rng = np.random.default_rng(0)
 
     def sample(self, num_codes, draw=None):
-        """Draws codes, `(num_codes, latent_dim)`; other ones in each call."""
+        """Draws codes, `(num_codes, latent_dim)`, different ones in each call."""
         return sample_mixture(self.mixtures, num_codes, self.rng.integers(2**31))[0]
 
 
 class SecondStage:
-    """A second VAE, of codes: they are images of one pixel with `latent_dim` channels.
+    """A second VAE, trained on codes as images of one pixel with `latent_dim` channels.
 
     It is trained on one draw from each image's posterior. Its likelihood has a learned variance,
-    and codes are drawn with it, not from their means.
+    and `sample` draws from this likelihood instead of returning its mean.
 
     Args:
         vae: a `VAE`.
         images: training images, `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; needed by a conditional model only.
-        num_steps: training steps, at least; whole passes over the codes are made.
-        hidden_units: units of each of two hidden layers on either side.
+        labels: integers, `(num_images,)`; only a conditional model needs them.
+        num_steps: minimum number of training steps, rounded up to whole epochs.
+        hidden_units: units in each of the two hidden layers of the encoder and of the decoder.
 
     Reference:
         Dai & Wipf, 2019, "Diagnosing and Enhancing VAE Models", section 3.
@@ -60,12 +60,12 @@ class SecondStage:
             return vae.draw(vae.moments(images, labels))[0]
 
         codes = over_batches(draw, images, labels)
-        # From 0.1 to 0.9, as far as a sigmoid reaches with ease.
+        # Scale the codes to [0.1, 0.9], which a sigmoid reaches easily.
         self.lowest, self.range = codes.min(axis=0), np.ptp(codes, axis=0) / 0.8
         pixels = ((codes - self.lowest) / self.range + 0.1)[:, None, None]
         self.vae = VAE(*_build_networks(vae.latent_dim, hidden_units), likelihood="sigma")
         self.vae.adapt(pixels)
-        # From the codes' own deviation on it would leave its latent dimensions unused.
+        # A start at the codes' own standard deviation would leave latent dimensions unused.
         self.vae.log_scale.assign(math.log(FIRST_SCALE))
         steps = math.ceil(len(pixels) / BATCH_SIZE)
         epochs = math.ceil(num_steps / steps)
@@ -73,11 +73,14 @@ class SecondStage:
         self.vae.fit(pixels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 
     def sample(self, num_codes, draw):
-        """Draws codes, `(num_codes, latent_dim)`.
+        """Draws codes.
 
         Args:
             num_codes: number of codes.
             draw: function from means and logarithms of variances to normal draws, see `Prior`.
+
+        Returns:
+            `(num_codes, latent_dim)`.
         """
         mean = self.vae.decode(self.vae.prior.sample(num_codes, draw))[:, 0, 0]
         pixels = draw((mean, np.full(mean.shape, 2 * float(self.vae.log_scale), "float32")))
@@ -85,7 +88,7 @@ class SecondStage:
 
 
 def _build_networks(latent_dim, hidden_units):
-    """Dense layers that also pass their input on, as in the reference."""
+    """Builds dense networks that append their input to the last hidden layer, as in the paper."""
 
     def hidden(inputs):
         outputs = inputs

@@ -1,4 +1,4 @@
-"""Measures of images and of their reconstructions."""
+"""Measures of images and their reconstructions."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def image_quality(images, reconstructions):
     Returns:
         Dict of floats: `mse` (1/pixel, mean over images, pixels and channels), `psnr` (dB, mean
         over images, each at most 100) and `ssim` (at most 1, mean over images and channels, with a
-        Gaussian window of 11 pixels or the largest odd one that fits the image).
+        Gaussian window of 11 pixels or the largest odd size that fits the image).
 
     Raises:
         ValueError: if the shapes differ.
@@ -47,9 +47,9 @@ def sharpness(images, reconstructions):
         reconstructions: floats in [0, 1], of the same shape.
 
     Returns:
-        Variance of the Laplacian of the reconstructions as a share of that of the images: 1 if they
-        are as sharp, near 0 if they are blurred. Variances are over the pixels of an image and
-        channel, means over images and channels.
+        Variance of the Laplacian of the reconstructions, divided by that of the images: 1 if they
+        are equally sharp, near 0 if the reconstructions are blurred. Each variance is taken over
+        the pixels of one channel, and averaged over images and channels.
 
     Reference:
         Pertuz et al., 2013, "Analysis of Focus Measure Operators for Shape-from-Focus",
@@ -70,7 +70,7 @@ def sharpness(images, reconstructions):
 
 
 def pixel_variance(images):
-    """Computes the variance of images around their mean image: the MSE of predicting that image.
+    """Computes the variance of images around their mean image, the MSE of predicting that image.
 
     Args:
         images: uint8, `(num_images, height, width, channels)`.
@@ -78,12 +78,12 @@ def pixel_variance(images):
     Returns:
         1/pixel, pixels in [0, 1], mean over pixels and channels.
     """
-    rows = np.swapaxes(images, 0, 1)  # one at a time, so that no float copy fills the memory
+    rows = np.swapaxes(images, 0, 1)  # row by row, to avoid a float copy of all images
     return float(np.mean([row.var(axis=0).mean() for row in rows]) / 255**2)
 
 
 def grey_level_entropy(images):
-    """Computes the Bernoulli entropy of the grey levels, the lower bound of every cross-entropy.
+    """Computes the Bernoulli entropy of the grey levels, the lower bound of the cross-entropy.
 
     Args:
         images: uint8, `(num_images, height, width, channels)`.

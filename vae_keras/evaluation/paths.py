@@ -1,13 +1,13 @@
-"""Paths through the latent space: grids, traversals and interpolations, as codes to decode."""
+"""Paths through latent space: grids, traversals and interpolations, as codes to decode."""
 
 import numpy as np
 from scipy.stats import norm
 
-LOWEST, HIGHEST = 0.05, 0.95  # quantiles of the prior between which pictures are drawn
+LOWEST, HIGHEST = 0.05, 0.95  # quantiles of the prior that grids and traversals cover
 
 
 def prior_quantiles(num_steps):
-    """Returns values of one latent dimension, evenly spaced in the probability of the prior.
+    """Returns values of one latent dimension, evenly spaced in probability under the prior.
 
     Args:
         num_steps: number of values, at least 1.
@@ -22,7 +22,7 @@ def manifold(num_steps):
     """Returns a square grid of codes that covers the two-dimensional prior.
 
     Args:
-        num_steps: number of codes along a side.
+        num_steps: number of codes per side.
 
     Returns:
         `(num_steps**2, 2)`, row by row from the top: `z_1` rises to the right, `z_2` upwards.
@@ -32,12 +32,12 @@ def manifold(num_steps):
 
 
 def traversals(z, dimensions, num_steps=7):
-    """Returns codes in which one latent dimension at a time runs across the prior.
+    """Returns codes that vary one latent dimension at a time across the prior.
 
     Args:
-        z: the code that is varied, `(latent_dim,)`.
+        z: the code to vary, `(latent_dim,)`.
         dimensions: the latent dimensions to vary, `(num_dimensions,)`.
-        num_steps: number of values of each, the prior's quantiles from 0.05 to 0.95.
+        num_steps: number of values per dimension, the prior's quantiles from 0.05 to 0.95.
 
     Returns:
         `(num_dimensions, num_steps, latent_dim)`.
@@ -55,9 +55,9 @@ def interpolate(start, end, num_steps, spherical=False):
         start: `(latent_dim,)`.
         end: `(latent_dim,)`.
         num_steps: number of codes, both ends included.
-        spherical: follow the arc between the two directions, on which the length does not dip,
-            instead of the straight line. If there is no unique arc, because the directions are
-            equal or opposite or one end is 0, the path is straight.
+        spherical: whether to follow the arc between the two directions, which avoids short codes
+            halfway, instead of the straight line. The path is straight if there is no unique arc,
+            because the directions are equal or opposite or one end is 0.
 
     Returns:
         `(num_steps, latent_dim)`.

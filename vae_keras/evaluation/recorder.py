@@ -1,4 +1,4 @@
-"""What is recorded after each epoch of a training: image quality, pictures and codes."""
+"""Recording of image quality, reconstructions and codes after each training epoch."""
 
 import time
 
@@ -14,26 +14,25 @@ NUM_TRAIN_IMAGES = 1000
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Records how good reconstructions are after each epoch, and what they look like.
+    """Records measures of reconstructions and codes after each epoch, and frames for animations.
 
-    Into the logs go `mse`, `psnr`, `ssim`, `used_units` and `active_units` of the first 1,000
-    training images, those of all validation images with the prefix `val_`, and
-    `images_per_second` of the epoch's training; so they reach the history, and a `CSVLogger` that
-    comes after this callback. Reconstructions and codes for animations are kept from before the
-    first epoch on.
+    The logs receive `mse`, `psnr`, `ssim`, `used_units` and `active_units` for the first 1,000
+    training images, the same with the prefix `val_` for all validation images, and the training
+    speed `images_per_second`. They appear in the history, and in the file of a `CSVLogger` that
+    comes after this callback. Reconstructions and codes are also kept from before the first epoch.
 
     Args:
         train: the pair `(images, labels)` of all training images, uint8
-            `(num_images, height, width, channels)` and integers `(num_images,)`; only a
-            conditional model needs labels, otherwise they may be None.
-        validation: the same, of the validation split.
-        pictures: the same, images to reconstruct.
-        codes: the same, images to encode.
+            `(num_images, height, width, channels)` and integers `(num_images,)`; labels may be
+            None unless the model is conditional.
+        validation: the same for the validation split.
+        pictures: the same for images to reconstruct.
+        codes: the same for images to encode.
 
     Attributes:
         reconstructions: list of uint8 arrays, `(num_pictures, height, width, channels)`.
         z_means: list of arrays, `(num_codes, latent_dim)`.
-        train_seconds: time spent on training steps, without validation and recording.
+        train_seconds: time spent on training steps, excluding validation and recording.
     """
 
     def __init__(self, train, validation, pictures, codes):
@@ -48,7 +47,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._start = None
 
     def on_train_begin(self, logs=None):
-        if not self.z_means:  # else the training goes on
+        if not self.z_means:  # else training continues
             self._record()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -70,7 +69,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self._record()
 
     def _stop_clock(self):
-        """Ends the time of an epoch's training: when validation begins, or else with the epoch."""
+        """Stops timing the epoch's training, at the start of validation or the end of the epoch."""
         if self._start is not None:
             self._epoch_seconds = time.perf_counter() - self._start
             self.train_seconds += self._epoch_seconds

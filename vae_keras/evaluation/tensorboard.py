@@ -1,4 +1,4 @@
-"""TensorBoard's logs of a training, where the environment asks for them."""
+"""TensorBoard logs of training, if the environment asks for them."""
 
 import os
 from importlib.util import find_spec
@@ -7,12 +7,12 @@ from vae_keras.runtime import keras, tf
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's callback, which also logs reconstructions of the same images after each epoch.
+    """Extends Keras's callback by reconstructions of fixed images after each epoch.
 
     Args:
         folder: path for the logs.
         pictures: pair of images `(num_images, height, width, channels)` and labels `(num_images,)`;
-            only a conditional model needs labels, otherwise they may be None.
+            labels may be None unless the model is conditional.
     """
 
     def __init__(self, folder, pictures):
@@ -27,14 +27,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 def tensorboard(folder, pictures):
-    """Returns the callbacks that log for TensorBoard: one with `TENSORBOARD=1`, otherwise none.
+    """Returns the list of TensorBoard callbacks: one with `TENSORBOARD=1`, otherwise none.
 
     Args:
         folder: path for the logs.
         pictures: see `TensorBoard`.
 
     Raises:
-        ImportError: if the logs are asked for without the package `tensorboard`.
+        ImportError: if `TENSORBOARD=1` and the package `tensorboard` is not installed.
     """
     if os.environ.get("TENSORBOARD", "0") == "0":
         return []
