@@ -45,24 +45,23 @@ def build_classifier(image_shape, num_classes, dtype="float32"):
     """
 
     def convolve(hidden, filters):
-        hidden = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=dtype)(
-            hidden
-        )
-        hidden = keras.layers.BatchNormalization(momentum=0.9, dtype=dtype)(hidden)
-        return keras.layers.ReLU(dtype=dtype)(hidden)
+        hidden = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(hidden)
+        hidden = keras.layers.BatchNormalization(momentum=0.9)(hidden)
+        return keras.layers.ReLU()(hidden)
 
     def residual(hidden, filters):
         branch = convolve(convolve(hidden, filters), filters)
-        return keras.layers.Add(dtype=dtype)([hidden, branch])
+        return keras.layers.Add()([hidden, branch])
 
     inputs = keras.Input(image_shape, dtype="uint8")
-    hidden = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype=dtype)(inputs)
-    hidden = keras.layers.MaxPooling2D(dtype=dtype)(convolve(hidden, 32))
-    hidden = residual(convolve(hidden, 64), 64)
-    hidden = keras.layers.MaxPooling2D(dtype=dtype)(convolve(hidden, 128))
-    hidden = residual(hidden, 128)
-    hidden = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(hidden)
-    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(hidden))
+    with runtime.dtype_policy(dtype):
+        hidden = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+        hidden = keras.layers.MaxPooling2D()(convolve(hidden, 32))
+        hidden = residual(convolve(hidden, 64), 64)
+        hidden = keras.layers.MaxPooling2D()(convolve(hidden, 128))
+        hidden = residual(hidden, 128)
+    features = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(features))
 
 
 def train_judge(dataset, seed=0, epochs=None):

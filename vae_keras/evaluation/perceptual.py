@@ -31,9 +31,11 @@ def load_features(dataset, image_shape):
     grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
     copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # takes floats
     copy.set_weights(judge.get_weights())
-    kinds = (keras.layers.ReLU, keras.layers.Add)
-    first, last = ([layer for layer in copy.layers if isinstance(layer, kind)] for kind in kinds)
-    return keras.Model(images, [first[0].output, last[0].output])
+    maps = [
+        next(layer.output for layer in copy.layers if isinstance(layer, kind))
+        for kind in (keras.layers.ReLU, keras.layers.Add)
+    ]
+    return keras.Model(images, maps)
 
 
 def build_vgg(image_shape, weights="imagenet"):
