@@ -304,7 +304,7 @@ def _refine(vae, images, labels, codes=None):
         is_better = _elbos(vae, images, labels, (codes, z_log_var)) > amortised
         z_mean = np.where(is_better[:, None], codes, z_mean)
     refined = over_batches(
-        *(_refinement(vae), images, labels, z_mean, z_log_var), batch_size=BATCH_SIZE
+        _refinement(vae), images, labels, z_mean, z_log_var, batch_size=BATCH_SIZE
     )
     return amortised, _elbos(vae, images, labels, refined)
 
