@@ -1,6 +1,6 @@
 """Figures that compare runs: sweeps, rate and distortion, spectra, histories, verdicts.
 
-Each returns a `matplotlib.figure.Figure`; `title` is a text above it.
+Each function returns a `matplotlib.figure.Figure`; `title` is shown above all panels.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from scipy import stats
 from vae_keras.figures import style
 from vae_keras.figures.names import COLUMNS, heading, label
 
-GEOMETRIC_RATIO = 4  # an axis whose ends differ by this factor or more is logarithmic
+GEOMETRIC_RATIO = 4  # axes that span at least this factor are logarithmic
 SEED = {"ls": "", "alpha": 0.4, "ms": 3.5, "mew": 0, "mfc": "auto", "zorder": 1}
 OFFSETS = ((8, 8), (-8, 8), (8, -8), (-8, -8), (0, 11), (0, -11), (14, 0), (-14, 0))  # points
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
@@ -26,23 +26,23 @@ PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 @style.styled
 def sweep_curves(table, swept, measures, together=False, title=None):
-    """Draws measures against a swept parameter, one row of panels for each data set.
+    """Draws measures against a swept parameter, with one row of panels per data set.
 
-    A point is the mean over seeds, its bar the 95 % t interval of the mean, and every seed a faint
-    dot. Where the table has the linear twin of a measure, it is a dashed grey line. The data sets
-    stand side by side if there is one measure only.
+    Points are means over seeds, bars their 95 % t intervals, and faint dots single seeds. A dashed
+    grey line shows the linear twin of a measure if the table has it. If there is only one measure,
+    the data sets are side by side.
 
     Args:
-        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `likelihood`,
-            the swept parameter, the measures and, for their linear twin, `linear_<measure>`.
+        table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`, the
+            swept parameter, the measures and, for their linear twins, `linear_<measure>`.
         swept: name of the swept parameter; its values are the ticks.
-        measures: names of columns. A measure that no run has is left out.
+        measures: column names. Measures that no run has are left out.
         together: whether all data sets share one row of panels, for measures on a common scale.
 
     Raises:
-        ValueError: if the table has no rows, or lacks a column.
+        ValueError: if the table has no rows or lacks a column.
     """
-    figure, _ = _compare(table, swept, swept, measures, together)
+    figure, _ = _draw_panels(table, swept, swept, measures, together)
     values = sorted(table[swept].unique())
     geometric = values[0] > 0 and values[-1] >= GEOMETRIC_RATIO * values[0]
     for panel in figure.axes:
@@ -54,54 +54,52 @@ def sweep_curves(table, swept, measures, together=False, title=None):
 
 @style.styled
 def settings(table, column, measures, title=None):
-    """Draws measures of settings that have no order, a row of panels for each data set.
+    """Draws measures of unordered settings, with one row of panels per data set.
 
-    A setting has a line of its own: faint dots are seeds, the mark is their mean with its 95 %
-    interval. Measures that a data set has not are left out.
+    Each setting has its own line: the marker is the mean over seeds with its 95 % interval, and
+    faint dots are single seeds.
 
     Args:
-        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `column` and
-            the measures.
-        column: name of the column whose texts name the settings, in the order of the rows.
-        measures: names of columns.
-        title: text above all panels.
+        table: `pandas.DataFrame` with one row per run and the columns `dataset`, `column` and the
+            measures.
+        column: name of the column that names the settings; they are shown in the table's order.
+        measures: column names. Measures that no run has are left out.
     """
-    datasets, places = list(dict.fromkeys(table["dataset"])), list(dict.fromkeys(table[column]))
-    found = [name for name in measures if name in table and table[name].notna().any()]
-    height = 0.9 + 0.28 * len(places)
+    datasets, names = list(table["dataset"].unique()), list(table[column].unique())
+    found = _measured(table, measures)
+    height = 0.9 + 0.28 * len(names)
     figure, axes = style.panels(len(datasets), len(found), height=height)
     for dataset, row in zip(datasets, axes, strict=True):
         chosen = table[table["dataset"] == dataset]
         color = style.DATASET_COLORS.get(dataset, "black")
         row[0].set_title(label(dataset))
         for panel, measure in zip(row, found, strict=True):
-            values = chosen.groupby(column, sort=False)[measure]
-            heights = [places.index(name) for name in values.groups]
-            panel.plot(chosen[measure], chosen[column].map(places.index), "o", color=color, **SEED)
-            errors = [_half_width(seeds.dropna()) for _, seeds in values]
-            means = [seeds.mean() for _, seeds in values]
+            panel.plot(chosen[measure], chosen[column].map(names.index), "o", color=color, **SEED)
+            seeds = chosen.groupby(column, sort=False)[measure]
+            means, errors = seeds.mean(), seeds.agg(lambda values: _half_width(values.dropna()))
+            heights = means.index.map(names.index)
             panel.errorbar(means, heights, xerr=errors, fmt="o", color=color, capsize=2)
-            panel.set_yticks(range(len(places)), places if panel is row[0] else [""] * len(places))
-            panel.set(xlabel=style.axis_label(measure), ylim=(len(places) - 0.5, -0.5))
+            panel.set_yticks(range(len(names)), names if panel is row[0] else [""] * len(names))
+            panel.set(xlabel=style.axis_label(measure), ylim=(len(names) - 0.5, -0.5))
             panel.xaxis.set_major_locator(MaxNLocator(4))
     return style.finish(figure, title, _seed_entries(table, "dataset", column))
 
 
 @style.styled
 def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), title=None):
-    """Draws the quality of reconstructions against the rate, one row of panels for each data set.
+    """Draws reconstruction quality against the rate, with one row of panels per data set.
 
-    A point is the mean over the seeds of one value of the swept parameter, which stands beside it
-    where there is room. Otherwise as `sweep_curves`.
+    Points are means over seeds. Each is labelled with its value of the swept parameter if there is
+    room. Otherwise the figure is like that of `sweep_curves`.
 
     Args:
-        table: `pandas.DataFrame` with a row for each run and the columns `dataset`, `likelihood`,
-            the swept parameter, `kl_divergence` and the distortions.
-        swept: name of the parameter that leads along the curve.
-        distortions: names of columns.
+        table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`, the
+            swept parameter, `kl_divergence` and the distortions.
+        swept: name of the swept parameter, which varies along each curve.
+        distortions: column names.
 
     Raises:
-        ValueError: if the reconstruction losses of several likelihoods would share a panel.
+        ValueError: if reconstruction losses of different likelihoods would share a panel.
 
     Reference:
         Alemi et al., 2018, "Fixing a Broken ELBO", section 2.
@@ -111,16 +109,17 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
             "`distortions` must be comparable between the likelihoods of the table, as psnr is; "
             f"the reconstruction loss is not. Received: {sorted(table['likelihood'].unique())}"
         )
-    figure, curves = _compare(table, swept, "kl_divergence", distortions)
+    figure, curves = _draw_panels(table, swept, "kl_divergence", distortions)
     for panel in figure.axes:
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         panel.xaxis.set_major_formatter(PLAIN)
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
-    beside = f"The number beside a point is its {label(swept)}."
-    style.finish(figure, title, _seed_entries(table, "dataset", "likelihood", swept), beside)
-    figure.draw_without_rendering()  # gives the panels their places, on which the labels depend
+    legend_title = f"The number beside a point is its {label(swept)}."
+    extra = _seed_entries(table, "dataset", "likelihood", swept)
+    style.finish(figure, title, extra, legend_title)
+    figure.draw_without_rendering()  # lays out the panels, on which label positions depend
     for panel in figure.axes:
         _annotate(panel, curves[panel])
     return figure
@@ -131,7 +130,7 @@ def spectra(curves, title=None):
     """Draws the KL divergence of each latent dimension, largest first.
 
     Args:
-        curves: dict from label to an array `(latent_dim,)`, in falling order, nats/image.
+        curves: dict from label to an array `(latent_dim,)` in descending order, nats/image.
     """
     figure, ((axes,),) = style.panels(width=5.8, height=3.3)
     for (name, spectrum), color in zip(curves.items(), _colors(curves), strict=True):
@@ -145,15 +144,15 @@ def spectra(curves, title=None):
 
 @style.styled
 def epoch_curves(histories, measures, title=None):
-    """Draws measures of several runs after each epoch, of validation images dashed.
+    """Draws measures of several runs after each epoch, with dashed lines for validation images.
 
     Args:
         histories: dict from label to the `pandas.DataFrame` of a run's `history.csv`.
-        measures: names of columns; of validation images they begin with `val_`. Where a history
-            has only one of the two, that is drawn.
+        measures: column names. A history may have `<measure>`, `val_<measure>` for validation
+            images, or both.
 
     Raises:
-        ValueError: if there is no measure.
+        ValueError: if `measures` is empty.
     """
     if not measures:
         raise ValueError("`measures` must name at least one column. Received: none")
@@ -173,12 +172,12 @@ def epoch_curves(histories, measures, title=None):
 
 @style.styled
 def forest(verdicts, title=None):
-    """Draws the number of every claim and its 95 % interval, in units of the margin.
+    """Draws the difference that tests each claim, with its 95 % interval, in units of the margin.
 
     Args:
-        verdicts: `pandas.DataFrame` with a row for each claim and data set and the columns
-            `statement`, `dataset`, `difference` (positive in the direction that is claimed), its
-            interval `low` to `high`, `margin`, `unit` and `verdict`.
+        verdicts: `pandas.DataFrame` with one row per claim and data set and the columns
+            `statement`, `dataset`, `difference` (positive in the claimed direction), its interval
+            `low` to `high`, `margin`, `unit` and `verdict`.
     """
     figure, ((axes,),) = style.panels(width=10.0, height=1.6 + 0.3 * len(verdicts))
     axes.axvspan(-1, 1, color="0.9", zorder=0)
@@ -199,16 +198,18 @@ def forest(verdicts, title=None):
     return style.finish(figure, title, [Patch(color="0.9", label="too small to matter")])
 
 
-def _compare(table, swept, across, measures, together=False):
-    """Draws measures across a column; returns the figure and, of each panel, its curves."""
+def _draw_panels(table, swept, across, measures, together=False):
+    """Draws measures against the column `across`; returns the figure and a dict of curves by panel.
+
+    See `_draw_panel` for the curves.
+    """
     missing = {"dataset", "likelihood", swept, across} - set(table.columns)
     if missing or table.empty:
         raise ValueError(
             f"`table` must have rows and the columns dataset, likelihood, {swept} and {across}. "
             f"Received: {len(table)} rows without {sorted(missing)}"
         )
-    found = [name for name in measures if name in table and table[name].notna().any()]
-    measures = found or measures
+    measures = _measured(table, measures) or measures
     groups = [("", table)] if together else [*table.groupby("dataset", sort=False)]
     shape = len(groups), len(measures)
     figure, axes = style.panels(*(shape if shape[1] > 1 else shape[::-1]))
@@ -222,26 +223,30 @@ def _compare(table, swept, across, measures, together=False):
     return figure, curves
 
 
+def _measured(table, measures):
+    return [name for name in measures if name in table and table[name].notna().any()]
+
+
 def _draw_panel(panel, runs, swept, across, measure):
     """Draws a curve for each data set and likelihood, and the linear twin.
 
-    Returns the curves, `pandas.DataFrame`s of `x` and `y` whose index is the swept values.
+    Returns the list of curves, `pandas.DataFrame`s of `x` and `y` indexed by the swept values.
     """
     if runs.empty:
         panel.set_yticks([])
         panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center")
         return []
     curves, move = [], ScaledTranslation(5 / 72, 0, panel.figure.dpi_scale_trans)
-    for (dataset, likelihood), alike in runs.groupby(["dataset", "likelihood"], sort=False):
+    for (dataset, likelihood), group in runs.groupby(["dataset", "likelihood"], sort=False):
         look = {
             "color": style.DATASET_COLORS.get(dataset, "black"),
             "marker": style.LIKELIHOOD_MARKERS.get(likelihood, "X"),
-            "mfc": "auto" if likelihood == "bce" else "white",  # tells curves apart that cross
+            "mfc": "auto" if likelihood == "bce" else "white",  # distinguishes crossing curves
         }
-        repeated = alike[alike.duplicated(swept, keep=False)]
+        repeated = group[group.duplicated(swept, keep=False)]
         beside = panel.transData + move if across == swept else panel.transData
         panel.plot(repeated[across], repeated[measure], transform=beside, **look | SEED)
-        seeds = alike.groupby(swept)
+        seeds = group.groupby(swept)
         x, y, errors = seeds[across].mean(), seeds[measure].mean(), seeds[measure].agg(_half_width)
         across_errors = None if across == swept else seeds[across].agg(_half_width)
         name = f"{label(dataset)}, {label(likelihood)}{', one seed' if repeated.empty else ''}"
@@ -249,23 +254,23 @@ def _draw_panel(panel, runs, swept, across, measure):
         curves.append(pd.DataFrame({"x": x, "y": y}))
     if across == swept and f"linear_{measure}" in runs:
         twins = runs.dropna(subset=f"linear_{measure}").groupby("dataset", sort=False)
-        for (dataset, alike), dash in zip(twins, itertools.cycle(["--", ":", "-."])):
-            line = alike.groupby(swept)[f"linear_{measure}"].mean()
+        for (dataset, group), dash in zip(twins, itertools.cycle(["--", ":", "-."])):
+            line = group.groupby(swept)[f"linear_{measure}"].mean()
             name = "linear twin" + (f", {label(dataset)}" if len(twins) > 1 else "")
             panel.plot(line.index, line, dash, color="0.45", label=name)
-    # The axis is at least twice as wide as the spread over seeds, and ten of the last decimals.
+    # The axis spans at least twice the spread over seeds, and ten units of the last decimal.
     seeds = runs.groupby(["dataset", "likelihood", swept])[measure]
     decimals = COLUMNS[measure][2] if measure in COLUMNS else 1
-    least = max(2 * (seeds.max() - seeds.min()).max(), 10 * 0.1**decimals)
+    min_span = max(2 * (seeds.max() - seeds.min()).max(), 10 * 0.1**decimals)
     panel.margins(y=0.1)
     low, high = panel.get_ylim()
-    missing = max(0, least - (high - low)) / 2
-    panel.set_ylim(low - missing, high + missing)
+    padding = max(0, min_span - (high - low)) / 2
+    panel.set_ylim(low - padding, high + padding)
     return curves
 
 
 def _seed_entries(table, *columns):
-    """The legend's entries for seeds, where a setting, that is values of columns, has several."""
+    """Returns legend entries for seeds, if any combination of values in `columns` has several."""
     if not table.duplicated([*columns]).any():
         return []
     dot = Line2D([], [], color="black", marker="o", label="each seed", **SEED)
@@ -273,12 +278,12 @@ def _seed_entries(table, *columns):
 
 
 def _half_width(values):
-    """Half the width of the 95 % t interval of a mean; 0 for a single value."""
+    """Returns half the width of the 95 % t interval of the mean, or 0 for a single value."""
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else 0.0
 
 
 def _annotate(panel, curves):
-    """Writes each value, of several curves those at the ends, where it covers nothing."""
+    """Labels points with their swept value if there is room; of several curves, only the ends."""
     taken = []
     for curve in curves:
         points = panel.transData.transform(curve)
@@ -292,7 +297,8 @@ def _annotate(panel, curves):
         for value, point in curve.iterrows():
             note = panel.annotate(f"{value:g}", point, (0, 0), **options)
             for x, y in OFFSETS:
-                note.set_position((x, -y if number % 2 else y))  # above one curve, below the next
+                # Alternate between curves: above one, below the next.
+                note.set_position((x, -y if number % 2 else y))
                 box = note.get_window_extent()
                 if not any(map(box.overlaps, taken)):
                     taken.append(box)
@@ -304,7 +310,7 @@ def _annotate(panel, curves):
 def _draw_verdict(axes, row, place):
     color, text = style.DATASET_COLORS.get(row["dataset"], "black"), row["verdict"]
     difference, low, high = (row[name] / row["margin"] for name in ("difference", "low", "high"))
-    if difference == difference:  # not NaN: it was tested
+    if not np.isnan(difference):  # the claim was tested
         text = f"{row['difference']:+.3g} {row['unit']}".strip() + f", {text}"
         axes.plot([low, high], [place, place], color=color)
         axes.plot(difference, place, "o", color=color, label=label(row["dataset"]))
