@@ -1,1 +1,1 @@
-"""Figures: arrays and frames in, a Figure out."""
+"""Figures: functions from arrays and data frames to a Matplotlib figure."""

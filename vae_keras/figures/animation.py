@@ -1,4 +1,4 @@
-"""Animations over training: arrays in, frames out, and a GIF of them."""
+"""Animations of training: frames drawn from arrays, and GIFs made of them."""
 
 import base64
 import html
@@ -15,18 +15,18 @@ CAPTION_HEIGHT = 16  # pixels
 
 
 def reconstruction_frames(originals, pictures, scale=2):
-    """Makes a frame of each epoch's reconstructions, below their originals.
+    """Makes one frame per epoch, with reconstructions below their originals.
 
     Args:
         originals: uint8 or floats in [0, 1], `(num_images, height, width, channels)`.
         pictures: reconstructions, `(num_frames, num_images, height, width, channels)`.
-        scale: screen pixels for each pixel.
+        scale: side of an image pixel, in screen pixels.
 
     Returns:
-        List of `PIL.Image.Image`, the first one named epoch 0.
+        List of `PIL.Image.Image`; the first one is captioned "epoch 0".
 
     Raises:
-        ValueError: if the reconstructions do not fit the originals.
+        ValueError: if the shapes of reconstructions and originals differ.
     """
     if np.shape(originals) != np.shape(pictures)[1:]:
         raise ValueError(
@@ -46,7 +46,7 @@ def reconstruction_frames(originals, pictures, scale=2):
 
 @style.styled
 def latent_frames(codes, labels, class_names):
-    """Makes a frame of each epoch's latent codes, all in the same limits.
+    """Makes one frame per epoch, with the latent codes in the same axis limits.
 
     Args:
         codes: `(num_frames, num_images, 2)`.
@@ -54,7 +54,7 @@ def latent_frames(codes, labels, class_names):
         class_names: names of the classes, in the order of their labels.
 
     Returns:
-        List of `PIL.Image.Image`, the first one named epoch 0.
+        List of `PIL.Image.Image`; the first one is titled "epoch 0".
     """
     codes = np.asarray(codes, "float32")
     low, high = codes.min(axis=(0, 1)), codes.max(axis=(0, 1))
@@ -68,7 +68,7 @@ def latent_frames(codes, labels, class_names):
     axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
     figure.set_layout_engine("compressed")  # leaves room beside axes of equal aspect
     canvas.draw()
-    figure.set_layout_engine("none")  # everything stays in its place, and draws faster
+    figure.set_layout_engine("none")  # keeps everything in place, and draws faster
     frames = []
     for epoch, positions in enumerate(codes):
         for mask, collection in points:
@@ -80,11 +80,11 @@ def latent_frames(codes, labels, class_names):
 
 
 def write_animation(frames, path, frames_per_second=4):
-    """Writes frames as an endless GIF that holds its last frame for two seconds.
+    """Writes frames as a looping GIF that holds its last frame for two seconds.
 
     Args:
-        frames: list of at least one `PIL.Image.Image`, all of one size.
-        path: of the file.
+        frames: list of at least one `PIL.Image.Image`, all of the same size.
+        path: path of the GIF.
         frames_per_second: at least 1.
 
     Raises:
@@ -92,17 +92,16 @@ def write_animation(frames, path, frames_per_second=4):
     """
     if not frames:
         raise ValueError("`frames` must hold at least one frame. Received: none")
-    # One palette for all frames, so that what does not move is stored once, and white stays white.
+    # With one palette for all frames, static parts are stored once and white stays white.
     palette = Image.fromarray(np.concatenate(frames))
     palette = palette.quantize(128, method=Image.Quantize.MAXCOVERAGE)
     first, *others = [frame.quantize(palette=palette, dither=0) for frame in frames]
     durations = [1000 // frames_per_second] * len(others) + [2000]
-    options = {"save_all": True, "append_images": others, "duration": durations, "loop": 0}
-    first.save(path, format="GIF", **options)
+    first.save(path, format="GIF", save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def html_table(rows):
-    """Returns HTML that holds animations itself; `rows` are a dict from label to paths of GIFs."""
+    """Returns an HTML table with embedded GIFs; `rows` is a dict from label to their paths."""
     lines = []
     for label, paths in rows.items():
         data = [base64.b64encode(Path(path).read_bytes()).decode() for path in paths]

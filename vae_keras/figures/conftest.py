@@ -1,4 +1,4 @@
-"""What the tests of figures share."""
+"""Fixtures for the tests of figures."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def flat_images():
-    """Returns a function that makes images of 4x3 pixels, each of one grey level."""
+    """Returns a function that makes images of 4x3 pixels, each with a single grey level."""
 
     def make(levels, channels=1):
         levels = np.array(levels, "uint8").reshape(-1, 1, 1, 1)
@@ -24,7 +24,7 @@ def legend_texts():
 
 @pytest.fixture
 def runs():
-    """Runs of two data sets, five latent sizes and three seeds, as in results.csv."""
+    """Returns runs of two data sets, five latent sizes and three seeds, as in results.csv."""
     return pd.DataFrame(
         {
             "dataset": dataset,

@@ -1,4 +1,4 @@
-"""An interactive picture: one slider for each latent dimension, decoded while it moves."""
+"""An interactive explorer of latent space: one slider per dimension, decoded as it moves."""
 
 import io
 
@@ -8,22 +8,22 @@ from PIL import Image
 
 from vae_keras.figures.pictures import to_pixels
 
-REACH = 3.0  # standard deviations of the prior to either side
-PICTURE_SIZE = 224  # pixels on the screen, about
+REACH = 3.0  # range of the sliders, in standard deviations of the prior
+PICTURE_SIZE = 224  # approximate side of the picture, in screen pixels
 
 
 def explore(decode, z, order, num_dimensions=8):
-    """Makes sliders that move a latent code, beside the image that it decodes to.
+    """Makes sliders that change a latent code, beside the image decoded from it.
 
     Args:
         decode: function from codes, float32 `(num_codes, latent_dim)`, to images in [0, 1],
             `(num_codes, height, width, channels)`.
-        z: code to start from, `(latent_dim,)`; where a slider moves it, clipped to [-3, 3].
-        order: latent dimensions, those with the largest KL divergence first.
-        num_dimensions: number of sliders, at most.
+        z: initial code, `(latent_dim,)`; dimensions with a slider are clipped to [-3, 3].
+        order: latent dimensions, sorted by KL divergence, largest first.
+        num_dimensions: maximum number of sliders.
 
     Returns:
-        An `ipywidgets.HBox`: sliders with a button that resets them, and the image.
+        An `ipywidgets.HBox` of the sliders, with a reset button, and the image.
     """
     code = np.array(z, "float32")
     dimensions = [int(dimension) for dimension in order[:num_dimensions]]
@@ -49,12 +49,12 @@ def explore(decode, z, order, num_dimensions=8):
         slider.observe(redraw, names="value")
     button.on_click(reset)
     redraw()
-    layout = widgets.Layout(align_items="center")  # the default stretches the image
+    layout = widgets.Layout(align_items="center")  # the default would stretch the image
     return widgets.HBox([widgets.VBox([*sliders, button]), picture], layout=layout)
 
 
 def _png(images):
-    """Encodes the first image, each of its pixels as a square of several."""
+    """Encodes the first image as an enlarged PNG."""
     pixels = to_pixels(images)[0]
     scale = max(1, PICTURE_SIZE // max(pixels.shape))
     buffer = io.BytesIO()

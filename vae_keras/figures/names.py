@@ -1,9 +1,9 @@
-"""Display names, units and decimals of every parameter, measure and value: their one home."""
+"""Display names, units and decimals of all parameters, measures and values."""
 
-# Of each column of the results: its heading, its unit and the decimals that tables show; without
-# decimals, a value is shown as it is.
+# For each column of the results: heading, unit, and number of decimals in tables, or None to show
+# values as they are.
 COLUMNS = {
-    # Parameters, in the order in which tables show them.
+    # Parameters, in the order of the tables.
     "dataset": ("data set", "", None),
     "image_size": ("image size", "pixels", None),
     "likelihood": ("likelihood", "", None),
@@ -68,7 +68,7 @@ COLUMNS = {
     "dci_completeness": ("DCI completeness", "", 3),
     "dci_informativeness": ("DCI informativeness", "", 3),
     "factor_vae_score": ("FactorVAE score", "", 3),
-    # How many, how long and on what.
+    # Counts, times and resources.
     "num_parameters": ("parameters", "", 0),
     "num_test_images": ("test images", "", 0),
     "num_gap_images": ("images, gap", "", 0),
@@ -77,7 +77,7 @@ COLUMNS = {
     "images_per_second": ("speed", "images/s", 0),
     "peak_memory_gb": ("peak memory", "GB", 1),
 }
-# What is said of several columns alike: of the linear twin, and how many images a measure saw.
+# Columns that follow a pattern: measures of the linear twin, and counts of images and samples.
 TWINS = ("nll", "mse", "psnr", "ssim", "probe_accuracy", "fd_samples", "fd_reconstructions")
 COUNTED = {"nll": "NLL", "binary_nll": "binary NLL", "fd": "FD", "fid": "FID"}
 COLUMNS |= {f"linear_{m}": (f"{COLUMNS[m][0]}, linear twin", *COLUMNS[m][1:]) for m in TWINS}
@@ -121,9 +121,9 @@ def heading(column):
 def label(name):
     """Returns the display name of a value or a column: "Fashion-MNIST", "latent size".
 
-    `"mse"` and `"elbo"` name both a choice and a measure: here they are the choice, such as the
-    likelihood "unit variance"; the measure is `heading("mse")`. Of `"folder:/path/to/birds"` the
-    folder's name is shown, and any other text as it is.
+    `"mse"` and `"elbo"` name both a setting and a measure. Here they name the setting, such as the
+    likelihood "unit variance"; use `heading("mse")` for the measure. `"folder:/path/to/birds"` is
+    shown as "birds", and any unknown text as it is.
     """
     if name.startswith("folder:"):
         return name.rstrip("/").rpartition("/")[2]
@@ -131,11 +131,11 @@ def label(name):
 
 
 def format_value(column, value):
-    """Returns a parameter or a measure as text; a missing value as an empty text.
+    """Formats a parameter or a measure as text; a missing value becomes an empty string.
 
     Args:
-        column: name of a column, which decides the number of decimals.
-        value: a text, a truth value or a number.
+        column: name of the column, which sets the number of decimals.
+        value: a string, bool or number, or None.
     """
     if isinstance(value, str):
         return label(value)

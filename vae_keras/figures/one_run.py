@@ -1,6 +1,6 @@
-"""Figures of the numbers of one run: grey levels, training, latent codes, the gap.
+"""Figures of a single run: grey levels, training curves, latent codes, the gap.
 
-Each returns a `matplotlib.figure.Figure`; `title` is a text above it.
+Each function returns a `matplotlib.figure.Figure`; `title` is shown above all panels.
 """
 
 import matplotlib as mpl
@@ -21,7 +21,7 @@ GAP_PARTS = {
 
 @style.styled
 def grey_level_histogram(images, title=None):
-    """Draws the share of pixels (and channels) at each grey level.
+    """Draws the share of pixels at each grey level, over all channels.
 
     Args:
         images: dict from data set to images, uint8 or floats in [0, 1],
@@ -40,7 +40,7 @@ def grey_level_histogram(images, title=None):
 
 
 def training_curves(history, title=None):
-    """Draws losses and image quality after each epoch of a run's `history.csv`, a DataFrame."""
+    """Draws losses and image quality per epoch from the DataFrame of a run's `history.csv`."""
     shown = ("reconstruction_loss", "kl_divergence", "psnr", "ssim")
     measures = [name for name in shown if name in history]
     return many_runs.epoch_curves({"": history}, measures, title)
@@ -48,13 +48,13 @@ def training_curves(history, title=None):
 
 @style.styled
 def latent_map(codes, labels, class_names, axis_labels=("z_1", "z_2"), title=None):
-    """Draws latent codes in the plane, coloured by class.
+    """Draws two-dimensional latent codes, coloured by class.
 
     Args:
         codes: `(num_images, 2)`.
         labels: integers, `(num_images,)`, or `None` for images without classes.
         class_names: names of the classes, in the order of their labels.
-        axis_labels: what the two axes are.
+        axis_labels: labels of the two axes.
     """
     figure, ((axes,),) = style.panels(width=6.4, height=4.6)
     scatter_classes(axes, codes, labels, class_names)
@@ -64,7 +64,13 @@ def latent_map(codes, labels, class_names, axis_labels=("z_1", "z_2"), title=Non
 
 @style.styled
 def latent_maps(maps, labels, class_names, title=None):
-    """Draws maps of the same codes, a dict from name to `(num_images, 2)`, as `latent_map` does."""
+    """Draws several maps of the same codes, see `latent_map`.
+
+    Args:
+        maps: dict from name to `(num_images, 2)`.
+        labels: integers, `(num_images,)`, or `None` for images without classes.
+        class_names: names of the classes, in the order of their labels.
+    """
     figure, axes = style.panels(1, len(maps), width=4.8, height=4.0)
     for panel, (name, codes) in zip(axes.flat, maps.items(), strict=True):
         scatter_classes(panel, codes, labels, class_names)
@@ -73,10 +79,10 @@ def latent_maps(maps, labels, class_names, title=None):
 
 
 def scatter_classes(axes, codes, labels, class_names):
-    """Scatters codes by class, see `latent_map`.
+    """Draws codes into `axes`, coloured by class, see `latent_map`.
 
     Returns:
-        List of pairs: which codes are of a class, `(num_images,)`, and the artist of their points.
+        List of one pair per class: a mask of its codes, `(num_images,)`, and their artist.
     """
     if np.ndim(codes) != 2 or np.shape(codes)[1] != 2:
         raise ValueError(
@@ -96,16 +102,16 @@ def scatter_classes(axes, codes, labels, class_names):
 
 @style.styled
 def gap_bars(models, title=None):
-    """Draws what the bound on test images loses, part by part, data sets side by side.
+    """Draws the parts of the gap between likelihood and ELBO, with data sets side by side.
 
-    At latent size 2 the likelihood is exact, so that the difference between minus the ELBO of test
-    images and the exact NLL of training images falls into four parts.
+    At latent size 2, the likelihood can be computed exactly. The difference between the negative
+    ELBO of test images and the exact NLL of training images then splits into four parts.
 
     Args:
-        models: dict from model, one panel each, to a dict from data set to a dict, or to a
-            `pandas.DataFrame` of its runs, with the keys `gap_approximation`, `gap_amortisation`,
-            `gap_amortisation_generalisation` and `gap_decoder`: nats/image, a number or one for
-            each seed.
+        models: dict from model, one panel each, to a dict from data set to the parts: a dict or a
+            `pandas.DataFrame` of runs, with the keys `gap_approximation`, `gap_amortisation`,
+            `gap_amortisation_generalisation` and `gap_decoder`. Values are in nats/image, a single
+            number or one per seed.
 
     Reference:
         Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.

@@ -1,6 +1,6 @@
 """Figures of images.
 
-Each returns a `matplotlib.figure.Figure`; `title` is a text above it.
+Functions that draw return a `matplotlib.figure.Figure`; `title` is shown above it.
 """
 
 import math
@@ -14,7 +14,7 @@ GAP = 2  # pixels between the images of a montage
 
 
 def to_pixels(images):
-    """Converts images to uint8 in three channels, on the fixed scale from black to white.
+    """Converts images to uint8 with three channels, without rescaling their contrast.
 
     Args:
         images: uint8 or floats in [0, 1], `(num_images, height, width, channels)`.
@@ -23,7 +23,7 @@ def to_pixels(images):
         uint8 array, `(num_images, height, width, 3)`.
 
     Raises:
-        ValueError: if the images have another shape or range.
+        ValueError: if the images have a different shape or range.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[3] not in (1, 3):
@@ -42,11 +42,11 @@ def to_pixels(images):
 
 
 def montage(images, num_columns):
-    """Lays images out in rows, on white; returns uint8 pixels, `(height, width, 3)`."""
+    """Lays out images in rows on white; returns uint8 pixels, `(height, width, 3)`."""
     pixels = to_pixels(images)
     if len(pixels) == 0 or num_columns < 1:
         raise ValueError(
-            "`images` must hold at least one image, and `num_columns` be at least 1. "
+            "`images` must hold at least one image, and `num_columns` must be at least 1. "
             f"Received: {len(pixels)} images, num_columns={num_columns}"
         )
     num_images, height, width, _ = pixels.shape
@@ -59,7 +59,7 @@ def montage(images, num_columns):
 
 @styled
 def image_grid(images, num_columns=10, title=None):
-    """Draws images, as in `to_pixels`, in rows of at most `num_columns`."""
+    """Draws images, see `to_pixels`, in rows of at most `num_columns`."""
     sheet = montage(images, min(num_columns, max(1, len(images))))
     width = min(10.0, 0.75 * sheet.shape[1] / (np.shape(images)[2] + GAP))
     figure = StyledFigure(figsize=(width, width * sheet.shape[0] / sheet.shape[1] + 0.1))
@@ -74,11 +74,11 @@ def image_grid(images, num_columns=10, title=None):
 
 @styled
 def image_rows(rows, title=None):
-    """Draws rows of images, each with its label: originals above their reconstructions.
+    """Draws labelled rows of images, such as originals above their reconstructions.
 
     Args:
-        rows: dict from label to images of one size, as in `to_pixels`; a shorter row ends in
-            white. The name of a data set or a likelihood is shown by its display name.
+        rows: dict from label to images, see `to_pixels`, all of the same size. Shorter rows end in
+            white. Names of data sets and likelihoods are replaced by their display names.
 
     Raises:
         ValueError: if the images differ in size.
@@ -98,13 +98,13 @@ def image_rows(rows, title=None):
 
 
 def class_examples(images, labels, class_names, num_examples=8, title=None):
-    """Draws the first images of each class, one class a row.
+    """Draws the first images of each class, with one row per class.
 
     Args:
-        images: as in `to_pixels`.
+        images: see `to_pixels`.
         labels: integers, `(num_images,)`.
         class_names: names of the classes, in the order of their labels.
-        num_examples: images of each class, at most.
+        num_examples: maximum number of images per class.
     """
     check_labels(labels, images)
     chosen = [np.flatnonzero(np.equal(labels, n))[:num_examples] for n in range(len(class_names))]

@@ -1,4 +1,4 @@
-"""The one style of all figures: a figure class, colours, markers and legends."""
+"""The common style of all figures: a figure class, colours, markers and legends."""
 
 import io
 import math
@@ -24,7 +24,7 @@ STYLE = {
     "legend.frameon": False,
     "lines.markersize": 5,
 }
-# Okabe and Ito's colours, which colour-blind readers can tell apart. Any other data set is black.
+# Okabe and Ito's palette for colour-blind readers, and two more colours. Other data sets are black.
 DATASET_COLORS = {
     "fashion_mnist": "#0072B2",
     "cifar10": "#D55E00",
@@ -35,16 +35,16 @@ DATASET_COLORS = {
     "sprites": "#7F3C8D",
     "dsprites": "#80BA5A",
 }
-LIKELIHOOD_MARKERS = {"bce": "o", "mse": "s", "sigma": "^", "logistic": "D"}  # any other: X
+LIKELIHOOD_MARKERS = {"bce": "o", "mse": "s", "sigma": "^", "logistic": "D"}  # others: X
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.7  # inches
 
-styled = mpl.rc_context(STYLE)  # a decorator: the function draws in the style and leaves no trace
+styled = mpl.rc_context(STYLE)  # a decorator that applies the style during the call only
 
 
 class StyledFigure(Figure):
-    """A figure that notebooks show and files hold in the one style.
+    """A figure that is shown in notebooks and saved in the common style.
 
-    pyplot does not know it: no backend is chosen, and nothing has to be closed.
+    It does not use pyplot: it selects no backend and need not be closed.
     """
 
     def savefig(self, *args, **kwargs):
@@ -58,22 +58,22 @@ class StyledFigure(Figure):
 
 
 def panels(num_rows=1, num_columns=1, width=PANEL_WIDTH, height=PANEL_HEIGHT):
-    """Returns a figure and its panels, `(num_rows, num_columns)`, of so many inches each."""
+    """Returns a figure and its panels, `(num_rows, num_columns)`; sizes are in inches per panel."""
     figure = StyledFigure(figsize=(width * num_columns, height * num_rows))
     return figure, figure.subplots(num_rows, num_columns, squeeze=False)
 
 
 def axis_label(column):
-    """Returns the heading of a column, a long one with its unit on a second line."""
+    """Returns the heading of a column; a long heading has its unit on a second line."""
     text = heading(column)
     return text if len(text) <= 20 else text.replace(" (", "\n(")
 
 
 def finish(figure, title=None, extra=(), legend_title=None, beside=False):
-    """Puts a title above all panels, and below or beside them one legend.
+    """Adds a title above all panels and one legend below or beside them; returns the figure.
 
-    The legend has the labels of all panels, each once, and those of the artists in `extra`. The
-    figure grows, so that the panels keep their size. Returns the figure.
+    The legend lists each label of the panels once, followed by those of the artists in `extra`. The
+    figure grows in height to keep the size of the panels.
     """
     handles = [handle for axes in figure.axes for handle in axes.get_legend_handles_labels()[0]]
     entries = {handle.get_label(): handle for handle in [*handles, *extra]}
