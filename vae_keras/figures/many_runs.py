@@ -116,7 +116,7 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
         panel.xaxis.set_major_formatter(PLAIN)
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
-    legend_title = f"The number beside a point is its {label(swept)}."
+    legend_title = f"number beside each point: {label(swept)}"
     extra = _seed_entries(table, "dataset", "likelihood", swept)
     style.finish(figure, title, extra, legend_title)
     figure.draw_without_rendering()  # lays out the panels, on which label positions depend
@@ -135,7 +135,7 @@ def spectra(curves, title=None):
     figure, ((axes,),) = style.panels(width=5.8, height=3.3)
     for (name, spectrum), color in zip(curves.items(), _colors(curves), strict=True):
         axes.plot(np.arange(len(spectrum)) + 1, spectrum, ".-", color=color, label=name)
-    axes.axhline(0.5, color="0.5", linestyle=":", label="used: above 0.5")
+    axes.axhline(0.5, color="0.5", linestyle=":", label="used units: above 0.5")
     axes.set(xlabel="latent dimension, largest first", ylabel=heading("kl_divergence"))
     axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
@@ -189,7 +189,7 @@ def forest(verdicts, title=None):
             _draw_verdict(axes, row, place + number)
         place += len(rows) + 0.6
     axes.set_yticks([*middles], [*middles.values()])
-    axes.set(ylim=(place - 0.8, -0.8), xlabel="difference, in units of the margin that matters")
+    axes.set(ylim=(place - 0.8, -0.8), xlabel="difference, in multiples of the margin")
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(PLAIN)
     axes.grid(axis="y", visible=False)

@@ -126,7 +126,7 @@ def test_spectra_count_dimensions_from_one(legend_texts):
     figure = many_runs.spectra(curves)
     first, second, _ = figure.axes[0].get_lines()
     assert [list(line.get_xdata()) for line in (first, second)] == [[1, 2], [1]]
-    assert legend_texts(figure) == ["beta 1", "beta 4", "used: above 0.5"]
+    assert legend_texts(figure) == ["beta 1", "beta 4", "used units: above 0.5"]
 
 
 def test_claims_are_drawn_in_units_of_their_margin(legend_texts):

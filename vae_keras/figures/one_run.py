@@ -141,8 +141,8 @@ def _draw_gap(axes, parts):
         for place, mean, end in zip(places, means, ends, strict=True):
             offset = {"xytext": (0, -9 if mean < 0 else 3), "textcoords": "offset points"}
             axes.annotate(f"{mean:.2f}", (place, end), ha="center", fontsize=8, **offset)
-    axes.set_xticks(range(len(seeds)), [*GAP_PARTS.values(), "all"])
-    axes.set_ylabel("nats/image lost")
+    axes.set_xticks(range(len(seeds)), [*GAP_PARTS.values(), "total"])
+    axes.set_ylabel("gap (nats/image)")
     axes.grid(axis="x", visible=False)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.margins(y=0.12)
