@@ -18,7 +18,7 @@ def test_batches_make_no_difference(build_vae, num_classes):
     np.testing.assert_allclose(batched.reconstruct(vae, IMAGES, LABELS), expected, atol=1e-5)
 
 
-def test_a_function_may_ask_for_the_shape_of_its_rows():
+def test_a_function_sees_the_static_shape_of_its_rows():
     def corner(images):
         return images[:, min(images.shape[1:3]) - 1, 0, 0]
 
@@ -44,5 +44,5 @@ def test_a_model_is_traced_once_however_often_it_is_measured(build_vae):
         weight.assign(weight + 0.1)
     moved = batched.encode(vae, IMAGES)
     assert batched._traced.cache_info().misses == before + 1
-    assert not np.allclose(first[0], moved[0])  # what is traced reads the weights anew
+    assert not np.allclose(first[0], moved[0])  # the traced function reads the current weights
     np.testing.assert_allclose(moved[0], vae.encode(IMAGES)[0], rtol=1e-4, atol=1e-5)

@@ -26,7 +26,7 @@ def test_participation_ratio_by_hand(spectrum, expected):
     np.testing.assert_allclose(codes.participation_ratio(np.array(spectrum, float)), expected)
 
 
-def test_probe_finds_classes_that_a_line_separates_and_no_others():
+def test_probe_finds_only_linearly_separable_classes():
     labels = np.arange(400) % 2
     separable = RNG.normal(size=(400, 3)) + 10 * labels[:, None]
     noise = RNG.normal(size=(400, 3))
@@ -40,14 +40,14 @@ def test_probe_finds_classes_that_a_line_separates_and_no_others():
 
 
 def test_probe_converges_on_float32_codes_of_unequal_scales_and_collapsed_dimensions():
-    # A warning of the solver is an error in these tests.
+    # Solver warnings are errors in these tests.
     z = (RNG.normal(size=(3000, 32)) * np.logspace(-6, 3, 32)).astype("float32")
     z[:, 5] = 0.25
     labels = (z[:, -1] > 0).astype(int) + 2 * (z[:, 0] > 0)
     assert codes.probe_accuracy((z[:2000], labels[:2000]), (z[2000:], labels[2000:])) > 0.95
 
 
-def test_a_fitted_probe_judges_any_codes():
+def test_a_fitted_probe_classifies_any_codes():
     z = np.float32([[0, 5], [1, 5], [10, 5], [11, 5]])
     probe = codes.fit_probe(z, [0, 0, 7, 7])
     assert probe.predict([[-3, 5], [20, 5]]).tolist() == [0, 7]
@@ -74,7 +74,7 @@ def test_mixture_has_the_moments_of_the_codes():
 
 
 def test_codes_of_a_conditional_mixture_belong_to_their_labels():
-    labels = np.repeat([0, 1, 7, 9], [600, 300, 99, 1])  # a single image makes no Gaussian
+    labels = np.repeat([0, 1, 7, 9], [600, 300, 99, 1])  # one image is not enough for a Gaussian
     z = RNG.normal(size=(1000, 3)) + 20.0 * labels[:, None]
     mixtures = codes.fit_mixture(z, labels, num_components=8)
     assert [mixture.n_components for *_, mixture in mixtures] == [2, 2, 2]

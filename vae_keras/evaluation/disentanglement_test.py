@@ -1,4 +1,4 @@
-"""Each score on codes of which it is known: perfect, rotated, useless, a factor split in two."""
+"""Scores of codes with known values: perfect, rotated and useless codes, a factor split in two."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ USELESS = RNG.standard_normal((len(FACTORS), 3))
 
 
 def rotated():
-    """Two factors of equal size at 45 degrees: either dimension tells as much of both."""
+    """Rotates two factors by 45 degrees: each of their dimensions informs equally about both."""
     turned = PERFECT.copy()
     turned[:, 0], turned[:, 1] = PERFECT[:, 0] + PERFECT[:, 1], PERFECT[:, 0] - PERFECT[:, 1]
     return turned
 
 
 def split():
-    """The factor of 16 values as two dimensions of 4 values each."""
+    """Encodes the factor with 16 values as two dimensions with 4 values each."""
     return np.concatenate([PERFECT[:, :2], np.stack(np.divmod(FACTORS[:, 2], 4), axis=1)], axis=1)
 
 
@@ -61,11 +61,11 @@ def test_information_is_the_entropy_of_the_factor():
 
 
 def test_rotated_codes_lose_the_gap_of_the_rotated_factors():
-    # Sum and difference of two factors tell equally much of each: no gap. The third keeps its own.
+    # Sum and difference inform equally about two factors: no gap. The third factor keeps its gap.
     codes = rotated()
     np.testing.assert_allclose(mutual_information_gap(codes, FACTORS), 1 / 3, atol=0.01)
     np.testing.assert_allclose(attribute_predictability(codes, FACTORS), 1 / 3, atol=0.03)
-    # Two dimensions of three tell of two factors alike: deviation 1/2 each.
+    # Two of three dimensions inform equally about two factors: deviation 1/2 each.
     np.testing.assert_allclose(modularity(codes, FACTORS), (0.5 + 0.5 + 1) / 3, atol=0.01)
     scores = dci(codes, FACTORS)
     assert 0.4 < scores["dci_disentanglement"] < 0.8 and 0.4 < scores["dci_completeness"] < 0.8
@@ -76,7 +76,7 @@ def test_rotated_codes_lose_the_gap_of_the_rotated_factors():
 
 def test_a_factor_split_in_two_is_modular_but_not_complete():
     codes = split()
-    # Either half tells log 4 of log 16: the gap is 0.
+    # Each half carries log 4 of log 16 nats: the gap is 0.
     information = mutual_information(codes, FACTORS)
     np.testing.assert_allclose(information[2:, 2], np.log(4), atol=1e-9)
     np.testing.assert_allclose(mutual_information_gap(codes, FACTORS), 2 / 3, atol=1e-9)
@@ -84,9 +84,9 @@ def test_a_factor_split_in_two_is_modular_but_not_complete():
     np.testing.assert_allclose(factor_vae_score(codes, FACTORS), 1, atol=1e-9)
     scores = dci(codes, FACTORS)
     assert scores["dci_disentanglement"] > 0.99
-    # Of four dimensions, two matter alike to the third factor: 1 - log 2 / log 4 = 1/2.
+    # Two of four dimensions matter equally to the third factor: 1 - log 2 / log 4 = 1/2.
     np.testing.assert_allclose(scores["dci_completeness"], (1 + 1 + 0.5) / 3, atol=0.02)
-    # The high half predicts 240 of the variance of 255, the low one 15.
+    # The high half explains 240/255 of the variance, the low half 15/255.
     expected = (1 + 1 + (240 - 15) / 255) / 3
     np.testing.assert_allclose(attribute_predictability(codes, FACTORS), expected, atol=0.02)
 
@@ -101,7 +101,7 @@ def test_two_copies_of_a_code_have_no_gap():
 def test_one_code_for_two_factors_is_complete_but_not_disentangled():
     codes = np.stack([4 * FACTORS[:, 0] + FACTORS[:, 1], FACTORS[:, 2]], axis=1).astype("float64")
     scores = dci(codes, FACTORS)
-    # The first dimension matters alike to two of three factors: 1 - log 2 / log 3, weight 2/3.
+    # The first dimension matters equally to two of three factors: 1 - log 2 / log 3, weight 2/3.
     expected = (2 * (1 - np.log(2) / np.log(3)) + 1) / 3
     np.testing.assert_allclose(scores["dci_disentanglement"], expected, atol=0.02)
     assert scores["dci_completeness"] > 0.99
@@ -109,8 +109,8 @@ def test_one_code_for_two_factors_is_complete_but_not_disentangled():
 
 
 def test_a_nominal_factor_is_classified():
-    labels = (FACTORS[:, :1] + 2) % 4  # no order that a correlation would see
+    labels = (FACTORS[:, :1] + 2) % 4  # no linear order, so correlation fails
     codes = np.concatenate([PERFECT[:, :1], USELESS[:, :1]], axis=1)
     gap = attribute_predictability(codes, labels, nominal=(0,))
-    assert 0.7 < gap <= 0.76  # all are recognised, against one of four
+    assert 0.7 < gap <= 0.76  # all recognised, against one in four by chance
     assert attribute_predictability(codes, labels) == pytest.approx(0.36, abs=0.01)

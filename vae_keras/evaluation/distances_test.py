@@ -19,7 +19,7 @@ LABELS = np.arange(120) % 3
 
 
 def reference(features, other):
-    """The distance by the root of the product of the covariances."""
+    """Computes the distance from the square root of the product of the covariances."""
     covariances = [np.cov(values, rowvar=False) for values in (features, other)]
     root = sqrtm(covariances[0] @ covariances[1]).real
     mean_distance = np.square(features.mean(axis=0) - other.mean(axis=0)).sum()
@@ -52,7 +52,7 @@ def test_too_few_images_are_refused():
         distances.frechet_distance(RNG.normal(size=(6, 5)), RNG.normal(size=(5, 5)))
 
 
-def test_floats_are_the_images_that_uint8_show():
+def test_floats_and_uint8_give_the_same_features():
     judge = keras.Sequential([keras.Input((8, 8, 1), dtype="uint8"), keras.layers.Flatten()])
     features = distances.extract(judge, IMAGES)
     np.testing.assert_array_equal(distances.extract(judge, IMAGES / np.float32(255)), features)
@@ -61,9 +61,9 @@ def test_floats_are_the_images_that_uint8_show():
 
 @pytest.fixture
 def small_inception(monkeypatch, tmp_path):
-    """FID of 100 images, in 12 values of the enlarged image; weights from a server of the test's.
+    """Replaces Inception by 12 pooled pixels and FID by 100 images; a local server has the weights.
 
-    Yields the number of requests that the server has answered.
+    Yields the list of requests that the server has answered.
     """
     (tmp_path / "server").mkdir()
     (tmp_path / "keras").mkdir()
@@ -127,16 +127,16 @@ def test_inception_gets_large_colour_images_around_zero(channels):
     seen = []
     distances._inception_features(lambda x, training: seen.append(x) or x[:, 0, 0], images / 255)
     assert seen[0].shape == (3, 299, 299, 3)
-    corner = images[:, 0, 0] / 127.5 - 1  # a corner pixel stays what it is
+    corner = images[:, 0, 0] / 127.5 - 1  # enlarging keeps the corner pixel
     np.testing.assert_allclose(seen[0][:, 0, 0], np.broadcast_to(corner, (3, 3)), atol=1e-5)
 
 
-@pytest.mark.parametrize("wish", [None, "", "0"])
-def test_without_a_gpu_or_a_wish_there_is_no_fid(monkeypatch, capsys, wish):
-    if wish is None:
+@pytest.mark.parametrize("setting", [None, "", "0"])
+def test_fid_is_off_without_a_gpu_or_a_request(monkeypatch, capsys, setting):
+    if setting is None:
         monkeypatch.delenv("VAE_KERAS_FID", raising=False)
     else:
-        monkeypatch.setenv("VAE_KERAS_FID", wish)
+        monkeypatch.setenv("VAE_KERAS_FID", setting)
     assert distances.evaluate_fid(None, (IMAGES, LABELS)) == {}
     assert capsys.readouterr().err == ""
 

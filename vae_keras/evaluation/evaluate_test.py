@@ -51,7 +51,7 @@ def test_images_without_labels_have_no_probe(build_vae):
     assert set(with_labels) - set(without) == {"probe_accuracy"}
 
 
-def test_a_partial_evaluation_leaves_the_bounds_out(small_vae):
+def test_a_partial_evaluation_skips_the_bounds(small_vae):
     metrics = evaluate(small_vae, TEST, TRAIN, num_nll_images=0)
     assert "excess" in metrics and not {"binary_nll", "exact_nll"} & set(metrics)
 
@@ -67,7 +67,7 @@ def test_samples_are_measured_against_held_out_images(build_vae, judge, num_clas
 
 
 def test_a_mixture_of_codes_samples_better_than_the_prior(build_vae, judge):
-    # The codes are far from the prior, and the brightness of decoded images rises with the code.
+    # The codes are far from the prior, and decoded images get brighter with the code.
     vae = build_vae(latent_dim=1)
     vae.encoder.get_layer("z_mean").bias.assign([5.0])
     for layer in vae.decoder.layers:

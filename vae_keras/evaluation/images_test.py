@@ -13,7 +13,7 @@ def test_quality_of_a_constant_error_worked_out_by_hand():
     quality = image_measures.image_quality(images, np.full(images.shape, 0.3, "float32"))
     np.testing.assert_allclose(quality["mse"], 0.01, rtol=1e-5)
     np.testing.assert_allclose(quality["psnr"], 20.0, rtol=1e-5)
-    # Without variance only the luminance counts: (2 * 0.2 * 0.3 + c1) / (0.04 + 0.09 + c1).
+    # Without variance, only the luminance term remains: (2 * 0.2 * 0.3 + c1) / (0.04 + 0.09 + c1).
     np.testing.assert_allclose(quality["ssim"], 0.1201 / 0.1301, rtol=1e-4)
 
 
@@ -40,7 +40,7 @@ def test_sharpness_against_scipy_and_by_hand():
 
 
 def ssim_reference(x, y, window):
-    """SSIM of two grey images by its definition, loops and all."""
+    """Computes the SSIM of two grey images from its definition, with explicit loops."""
     offsets = np.arange(window) - (window - 1) / 2
     weights = np.exp(-(offsets**2) / (2 * 1.5**2))
     weights = np.outer(weights, weights) / weights.sum() ** 2
@@ -84,6 +84,6 @@ def test_entropy_of_black_white_and_grey():
     images = np.zeros((2, 2, 2, 1), np.uint8)
     images[0] = 255
     assert image_measures.grey_level_entropy(images) == 0
-    images[0, 0, 0, 0] = 102  # 0.4 in one pixel of two images
+    images[0, 0, 0, 0] = 102  # one pixel of 0.4 in two images
     expected = -(0.4 * np.log(0.4) + 0.6 * np.log(0.6)) / 2
     np.testing.assert_allclose(image_measures.grey_level_entropy(images), expected)

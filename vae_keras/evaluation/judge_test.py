@@ -48,7 +48,7 @@ def test_own_images_have_no_judge():
     assert judge.load_judge("folder:/pictures") is None
 
 
-def test_the_judge_of_digits_sees_what_is_wrong(tmp_path):
+def test_the_judge_of_digits_detects_distortions(tmp_path):
     shutil.copy(published.fetch("judges/digits.keras"), tmp_path)
     assert judge.main(["digits", "--folder", str(tmp_path), "--validate"]) == 0
     distances = json.loads((tmp_path / "judges.json").read_text())["digits"]["distances"]
@@ -67,7 +67,7 @@ def test_the_judge_of_digits_sees_what_is_wrong(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of judges that are trained for a few steps."""
+    """Returns a folder for judges, and shortens their training to one epoch."""
     monkeypatch.setattr(judge, "EPOCHS", {"digits": 1})
     monkeypatch.setattr(judge, "MIN_STEPS", 1)
     return tmp_path / "judges"
@@ -82,14 +82,14 @@ def test_command_trains_and_writes_the_readme(folder):
     assert published.pooch.file_hash(folder / "digits.keras") in text
 
 
-def test_agreement_is_the_rank_correlation_of_what_both_measured():
+def test_agreement_is_the_rank_correlation_of_common_distances():
     distances = {"a": 0.1, "b": 5.0, "c": None, "d": 2.0, "e": 9.0}
     others = {"a": 1.0, "b": 60.0, "c": None, "d": 20.0, "e": 50.0}
     # Ranks 1 3 2 4 and 1 4 2 3: 1 - 6 * 2 / (4 * 15).
     assert judge_validation.agreement(distances, others) == 0.8
 
 
-def test_command_says_in_one_line_what_is_wrong(folder, capsys):
+def test_command_reports_errors_in_one_line(folder, capsys):
     assert judge.main(["digits", "--folder", str(folder), "--validate"]) == 1
     assert capsys.readouterr().err.startswith("error: File not found")
 
@@ -105,7 +105,7 @@ def test_code_in_a_model_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "MODELS", tmp_path)
     monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
     published.REGISTRY.touch()
-    published.register(place)  # even where the checksum is right
+    published.register(place)  # refused although the checksum matches
     with pytest.raises(ValueError, match="(?i)lambda.*unsafe"):
         judge.load_judge("digits")
     assert not executed.exists()

@@ -13,7 +13,7 @@ NOISE = 0.05
 
 
 def linear_vae(size, latent_dim, num_classes=0, **arguments):
-    """A VAE of square images whose networks are single dense layers."""
+    """Builds a VAE of square images with single dense layers as networks."""
     images, z = keras.Input((size, size, 1)), keras.Input((latent_dim,))
     given = [keras.Input((num_classes,))] if num_classes else []
     flat = layers.Flatten()(images)
@@ -25,11 +25,11 @@ def linear_vae(size, latent_dim, num_classes=0, **arguments):
 
 
 class LinearGaussian:
-    """A VAE whose decoder is linear while its logits are small, and what is known of it.
+    """A VAE with a nearly linear decoder, and its measures in closed form.
 
-    The sigmoid of a small logit is 1/2 + logit / 4: pixels are normal around 1/2, covariance
-    W W' / 16 + NOISE**2. The encoder's mean is that of the exact posterior moved by `shift`, its
-    variances are those of the best diagonal posterior times 1.5.
+    The sigmoid of a small logit is 1/2 + logit / 4, so pixels are normal around 1/2 with covariance
+    W W' / 16 + NOISE**2. The encoder's mean is that of the exact posterior plus `shift`; its
+    variances are 1.5 times those of the best diagonal posterior.
     """
 
     shift = np.array([0.3, -0.2])
@@ -47,20 +47,20 @@ class LinearGaussian:
         z_log_var.set_weights([np.zeros((16, 2)), np.log(1.5 / np.diag(self.precision))])
 
     def draw(self, number):
-        """Returns images and the mean of their log-densities."""
+        """Returns images and their mean log-density."""
         distribution = stats.multivariate_normal(np.full(16, 0.5), self.covariance)
         pixels = distribution.rvs(number, random_state=RNG)
         return pixels.reshape(-1, 4, 4, 1).astype("float32"), distribution.logpdf(pixels).mean()
 
     @property
     def approximation(self):
-        """Divergence of the best diagonal posterior from the exact one."""
+        """KL divergence of the best diagonal posterior from the exact posterior."""
         variances = np.log(np.diag(self.precision)).sum()
         return 0.5 * (variances - np.linalg.slogdet(self.precision)[1])
 
     @property
     def amortisation(self):
-        """What the encoder loses against that."""
+        """Loss of the encoder compared with the best diagonal posterior."""
         moved = 0.5 * self.shift @ self.precision @ self.shift
         return moved + 2 * 0.5 * (1.5 - 1 - np.log(1.5))
 
@@ -104,7 +104,7 @@ def test_gap_parts_of_a_linear_gaussian_model(model):
         np.testing.assert_allclose(parts[name], value, atol=0.05, err_msg=name)
 
 
-def test_gap_parts_add_up_to_the_gap_above_the_floors():
+def test_gap_parts_add_up_to_the_gap_above_the_entropies():
     vae = linear_vae(4, 2)
     train, test = (RNG.integers(0, high, (1500, 4, 4, 1), dtype=np.uint8) for high in (256, 32))
     parts = likelihood.gap_parts(vae, (train, None), (test, None))
@@ -117,7 +117,7 @@ def test_gap_parts_add_up_to_the_gap_above_the_floors():
 
 
 def test_refinement_from_the_grid_leaves_a_local_optimum():
-    # Both ends of the only latent dimension give the same white image, the middle a black one.
+    # Both ends of the only latent dimension decode to a white image, the middle to a black one.
     images = keras.Input((2, 2, 1))
     flat = layers.Flatten()(images)
     posterior = [layers.Dense(1, name=name)(flat) for name in ("z_mean", "z_log_var")]
@@ -152,7 +152,7 @@ def test_binary_nll_of_a_decoder_that_ignores_its_code():
 
 
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_likelihood_with_one_latent_dimension_is_that_of_quadrature(num_classes):
+def test_likelihood_with_one_latent_dimension_matches_quadrature(num_classes):
     vae = linear_vae(2, 1, num_classes)
     images = np.array([[[[0], [255]], [[255], [255]]], [[[0], [0]], [[0], [255]]]], "uint8")
     labels = np.array([2, 0]) if num_classes else None
@@ -169,8 +169,8 @@ def test_likelihood_with_one_latent_dimension_is_that_of_quadrature(num_classes)
         log_likelihoods.append(np.log(integrate.quad(joint, -8, 8)[0]))
     expected = -np.mean(log_likelihoods)
     exact = likelihood.exact_nll(vae, images, labels)
-    np.testing.assert_allclose(exact, expected, atol=2e-5)  # a 1e-5 of the prior is off the grid
-    # Black and white images have one binary draw only.
+    np.testing.assert_allclose(exact, expected, atol=2e-5)  # 1e-5 of the prior lies off the grid
+    # Black and white images have only one possible binary draw.
     bound = likelihood.binary_nll(vae, images, labels, num_samples=20_000)
     np.testing.assert_allclose(bound, expected, atol=0.03)
 

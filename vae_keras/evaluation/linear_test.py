@@ -12,7 +12,7 @@ LOADINGS = RNG.normal(size=(2, 16)) * [[0.06], [0.03]]
 
 
 def draw(number):
-    """Images of a linear model with two latent dimensions, and classes by the sign of the first."""
+    """Draws images from a linear model with two latent dimensions; the first one sets the class."""
     z = RNG.normal(size=(number, 2))
     pixels = 0.5 + z @ LOADINGS + NOISE * RNG.normal(size=(number, 16))
     images = np.rint(255 * np.clip(pixels, 0, 1)).astype("uint8")
@@ -27,7 +27,7 @@ def model():
     return ProbabilisticPCA(TRAIN[0], 2)
 
 
-def test_likelihood_is_that_of_the_model_that_drew_the_images(model):
+def test_likelihood_matches_the_model_that_drew_the_images(model):
     covariance = LOADINGS.T @ LOADINGS + NOISE**2 * np.eye(16)
     density = stats.multivariate_normal(np.full(16, 0.5), covariance)
     expected = -density.logpdf(TEST[0].reshape(-1, 16) / 255).mean()
@@ -35,14 +35,14 @@ def test_likelihood_is_that_of_the_model_that_drew_the_images(model):
 
 
 def test_reconstructions_are_the_posterior_means_of_pixels(model):
-    # Of the normal distribution of pixels and codes: the covariance without the noise, times the
-    # inverse of that with it.
+    # For jointly normal pixels and codes: the covariance without noise, times the inverse of the
+    # covariance with noise.
     signal = LOADINGS.T @ LOADINGS
     gain = signal @ np.linalg.inv(signal + NOISE**2 * np.eye(16))
     expected = 0.5 + (TEST[0].reshape(-1, 16) / 255 - 0.5) @ gain
     codes = model.encode(TEST[0])
     np.testing.assert_allclose(model.decode(codes).reshape(-1, 16), expected, atol=0.02)
-    # Their variance is that of the prior less the mean variance of the posteriors, 1 / precision.
+    # Their variance is that of the prior minus that of the posteriors, 1 / precision.
     precision = np.linalg.eigvalsh(np.eye(2) + LOADINGS @ LOADINGS.T / NOISE**2)[::-1]
     np.testing.assert_allclose(codes.var(axis=0), 1 - 1 / precision, atol=0.15)
 
@@ -62,7 +62,7 @@ def test_measures_of_the_twin():
         *("linear_nll", "linear_mse", "linear_psnr", "linear_ssim", "linear_probe_accuracy"),
         *("linear_fd_samples", "linear_fd_reconstructions"),
     }
-    # The noise, without what of it the two codes take up.
+    # The noise, except for the share that the two codes reconstruct.
     np.testing.assert_allclose(measures["linear_mse"], NOISE**2 * 14 / 16, rtol=0.1)
     assert measures["linear_probe_accuracy"] > 0.85
     assert 0 < measures["linear_fd_reconstructions"] < measures["linear_fd_samples"] + 0.01

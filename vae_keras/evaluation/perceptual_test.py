@@ -7,7 +7,7 @@ from vae_keras.data.load import load_images
 from vae_keras.evaluation.perceptual import BLUE_GREEN_RED, build_vgg, load_features
 
 
-def test_features_of_the_judge_have_a_gradient_and_see_what_images_show():
+def test_features_of_the_judge_have_a_gradient_and_reflect_content():
     images = (load_images("digits", "test")[0] / 255).astype("float32")
     features = load_features("digits", images.shape[1:])
     maps = features(images)

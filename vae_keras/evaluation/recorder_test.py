@@ -41,7 +41,7 @@ def test_images_per_second_agree_with_the_clock(small_vae):
     assert seconds == pytest.approx(recorder.train_seconds)
 
 
-def test_pictures_and_codes_are_kept_from_before_training_on(small_vae):
+def test_pictures_and_codes_are_kept_from_before_training(small_vae):
     before = np.asarray(small_vae.encode(IMAGES)[0])
     few, images = (IMAGES[:3], None), (IMAGES, None)
     recorder = EpochRecorder(few, few, pictures=few, codes=images)

@@ -1,7 +1,7 @@
-"""The measures of a saved model, computed a second time in NumPy from its file.
+"""The measures of a saved model, recomputed in NumPy from its file.
 
-The reference uses neither Keras nor vae_keras on purpose: it takes the weights out of `model.keras`
-and has the network, the likelihoods and the measures once more, in float64. Where a value needs
+The reference deliberately uses neither Keras nor vae_keras: it reads the weights from `model.keras`
+and reimplements the network, the likelihoods and the measures in float64. For values that need
 draws of z, the reference makes its own, and the two agree within five standard errors.
 """
 
@@ -24,7 +24,7 @@ CASES = {"bce": 0, "mse": 3, "sigma": 0, "logistic": 3}  # number of classes
 
 @pytest.fixture(params=CASES)
 def run(request, build_vae, tmp_path):
-    """A saved model, its training and test images, and what was measured."""
+    """Returns the path of a saved model, its training and test images, and its metrics."""
     likelihood = request.param
     rng = np.random.default_rng(1)
     train, test = draw_images(400, rng), draw_images(300, rng)
@@ -37,7 +37,7 @@ def run(request, build_vae, tmp_path):
 
 
 def draw_images(number, rng):
-    """Blobs of three sizes, the classes, at random places: black, white and grey pixels."""
+    """Draws blobs at random positions, with one size per class and black, white and grey pixels."""
     labels = rng.integers(0, 3, number)
     centres = rng.uniform(0.2, 0.8, (number, 2)) * SHAPE[:2]
     offsets = np.moveaxis(np.indices(SHAPE[:2]), 0, -1) - centres[:, None, None]
@@ -59,14 +59,14 @@ def test_measures_are_those_of_the_reference(run):
 
 
 class Reference:
-    """A model as `model.keras` holds it, and its measures."""
+    """The model stored in `model.keras`, and its measures."""
 
     def __init__(self, path):
         with zipfile.ZipFile(path) as archive:
             self.likelihood = json.loads(archive.read("config.json"))["config"]["likelihood"]
             with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
                 self.encoder, self.decoder = read(file["encoder"]), read(file["decoder"])
-                self.scale = np.exp(float(file["vars/0"][()]))  # where one is learned
+                self.scale = np.exp(float(file["vars/0"][()]))  # used if it is learned
 
     def encode(self, images, labels):
         hidden = self.with_labels((images / 255).reshape(len(images), -1), labels)
@@ -81,7 +81,7 @@ class Reference:
         return np.hstack([values, np.eye(3)[labels]]) if CASES[self.likelihood] else values
 
     def losses(self, pixels, logits):
-        """Reconstruction losses of pixels in [0, 1], `(num_images,)`."""
+        """Returns reconstruction losses of pixels in [0, 1], `(num_images,)`."""
         location = special.expit(logits)
         if self.likelihood == "bce":
             losses = -pixels * special.log_expit(logits) - (1 - pixels) * special.log_expit(-logits)
@@ -89,7 +89,7 @@ class Reference:
             losses = (pixels - location) ** 2 / 2
         elif self.likelihood == "sigma":
             losses = -stats.norm.logpdf(pixels, location, self.scale)
-        else:  # on the side where the distribution function is small, without cancellation
+        else:  # on the side with the small distribution function, to avoid cancellation
             side = np.where(pixels > location, -1, 1)
             ends = np.where(pixels == 0, -np.inf, pixels - 0.5 / 255)
             ends = ends, np.where(pixels == 1, np.inf, pixels + 0.5 / 255)
@@ -98,7 +98,7 @@ class Reference:
         return losses.sum(axis=(1, 2, 3))
 
     def draw(self, images, labels, targets, number):
-        """Losses of targets and log p(z) - log q(z given image), `(number, num_images)` each."""
+        """Returns losses of targets, and log p(z) - log q(z given x), `(number, num_images)`."""
         mean, log_var = self.encode(images, labels)
         z = np.random.default_rng(2).normal(mean, np.exp(log_var / 2), (number, *mean.shape))
         ratios = stats.norm.logpdf(z) - stats.norm.logpdf(z, mean, np.exp(log_var / 2))
@@ -106,7 +106,7 @@ class Reference:
         return np.stack(losses), ratios.sum(axis=-1)
 
     def evaluate(self, train, test, metrics):
-        """Pairs of a value and its tolerance; sums and differences take the draws of `metrics`."""
+        """Returns pairs of value and tolerance; sums and differences reuse draws of `metrics`."""
         (images, labels), number = test, metrics["num_test_images"]
         mean, log_var = self.encode(images, labels)
         pixels, decoded = images / 255, special.expit(self.logits(mean, labels))
@@ -165,7 +165,7 @@ class Reference:
 
 
 def read(network):
-    """Kernels and biases under the names of their layers."""
+    """Reads kernels and biases by layer name."""
     return {
         name: [layer["vars"][key].astype("float64")[()] for key in ("0", "1")]
         for name, layer in network["layers"].items()
@@ -174,7 +174,7 @@ def read(network):
 
 
 def with_noise(values):
-    """Mean of `(draws, num_images)`, and five standard errors of its distance to a single draw."""
+    """Returns the mean of `(draws, num_images)`, and five standard errors of one draw around it."""
     draws, number = values.shape
     variance = values.var(axis=0, ddof=1).mean() / number
     return values.mean(), 5 * np.sqrt(variance * (1 + 1 / draws))
@@ -190,7 +190,7 @@ def entropy(images):
 
 
 def ssim(images, others):
-    """Wang et al., 2004, with a Gaussian window of 11 pixels."""
+    """Computes the SSIM of Wang et al., 2004, with a Gaussian window of 11 pixels."""
     weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window = np.outer(weights, weights) / weights.sum() ** 2
     x, y = (sliding_window_view(part, window.shape, axis=(1, 2)) for part in (images, others))
@@ -207,7 +207,7 @@ def laplacian_variance(images):
 
 
 def probe_accuracy(codes, labels, test_codes, test_labels):
-    """Multinomial logistic regression of standardised codes, half their squared weights added."""
+    """Fits multinomial logistic regression to standardised codes, with an L2 penalty of 1/2."""
     centre, spread = codes.mean(axis=0), codes.std(axis=0)
     inputs, tests = ((part - centre) / spread for part in (codes, test_codes))
 

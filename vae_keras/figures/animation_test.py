@@ -20,7 +20,7 @@ def test_reconstruction_frames_show_originals_above_each_epoch():
         assert frame.getpixel((8, 16 + 2 * (8 + 2) + 8)) == (level, level, level)
 
 
-def test_what_makes_no_animation_is_refused(tmp_path):
+def test_invalid_animations_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one frame"):
         animation.write_animation([], tmp_path / "training.gif")
     with pytest.raises(ValueError, match="`pictures` must have the shape"):
@@ -32,7 +32,7 @@ def test_latent_frames_keep_their_limits(classes):
     labels = np.arange(30) % 3 if classes else None
     codes = np.stack([np.zeros((30, 2)), RNG.normal(size=(30, 2))])
     first, second = map(np.asarray, animation.latent_frames(codes, labels, classes))
-    np.testing.assert_array_equal(first[-20:], second[-20:])  # the numbers under the axis
+    np.testing.assert_array_equal(first[-20:], second[-20:])  # the tick labels of the x axis
     assert not np.array_equal(first[40:-40], second[40:-40])
 
 
@@ -55,7 +55,7 @@ def test_a_long_animation_stays_small(tmp_path):
     assert (tmp_path / "map.gif").stat().st_size < 500_000
 
 
-def test_a_table_holds_the_animations_themselves(tmp_path):
+def test_a_table_embeds_the_animations(tmp_path):
     path = tmp_path / "training.gif"
     animation.write_animation([Image.new("RGB", (4, 2)), Image.new("RGB", (4, 2))], path)
     table = animation.html_table({"size <2": [path, path], "size 4": [path]})

@@ -7,7 +7,7 @@ from vae_keras.figures import explorer
 
 
 def decode(codes):
-    """Images of 4x4 pixels, of the grey level 0.5 plus a tenth of the code's sum."""
+    """Decodes to 4x4 pixels with a grey level of 0.5 plus a tenth of the code's sum."""
     assert codes.dtype == np.float32
     level = 0.5 + codes.sum(axis=1) / 10
     return np.broadcast_to(level.reshape(-1, 1, 1, 1), (len(codes), 4, 4, 1))
@@ -38,7 +38,7 @@ def test_the_leading_dimensions_get_the_sliders_and_move_alone():
     assert (pixels(picture) == grey(-3 + 1 + 2)).all()
 
 
-def test_the_button_sets_everything_back():
+def test_the_button_resets_all_sliders():
     sliders, button, picture = parts(explorer.explore(decode, [0.5, 0.0], [0, 1]))
     before = picture.value
     for slider in sliders:
@@ -48,7 +48,7 @@ def test_the_button_sets_everything_back():
     assert picture.value == before
 
 
-def test_a_code_beyond_the_sliders_starts_at_their_end():
+def test_codes_beyond_the_sliders_are_clipped():
     (slider,), _, picture = parts(explorer.explore(decode, [7.0], [0]))
     assert slider.value == 3
     assert (pixels(picture) == grey(3)).all()

@@ -39,7 +39,7 @@ def test_points_are_means_bars_are_t_intervals_and_seeds_are_dots(runs):
     assert list(seeds.get_ydata()[:3]) == [2, 3, 4]
 
 
-def test_a_single_seed_is_said_to_be_one(runs, legend_texts):
+def test_the_legend_marks_single_seeds(runs, legend_texts):
     figure = many_runs.sweep_curves(runs[runs["seed"] == 1], "latent_dim", ["psnr"])
     expected = ["Fashion-MNIST, cross-entropy, one seed", "CIFAR-10, cross-entropy, one seed"]
     assert legend_texts(figure) == expected
@@ -70,7 +70,7 @@ def test_data_sets_on_a_common_scale_share_a_panel(runs, legend_texts):
     assert twins < set(legend_texts(figure))
 
 
-def test_what_no_run_has_is_left_out_and_what_one_set_lacks_is_said(runs):
+def test_measures_of_no_run_are_left_out_and_gaps_are_marked(runs):
     table = runs.assign(ssim=np.nan, nll=runs["psnr"].where(runs["dataset"] == "cifar10"))
     figure = many_runs.sweep_curves(table, "latent_dim", ["ssim", "nll", "used_units", "psnr"])
     labels = [panel.get_ylabel() for panel in figure.axes]
@@ -80,7 +80,7 @@ def test_what_no_run_has_is_left_out_and_what_one_set_lacks_is_said(runs):
     assert panel.texts[0].get_text() == "not measured"
 
 
-def test_axes_do_not_blow_up_noise(runs):
+def test_axes_do_not_magnify_noise(runs):
     flat = runs.assign(psnr=20 + 0.001 * runs["seed"], reconstruction_loss=100.0)
     figure = many_runs.sweep_curves(flat, "latent_dim", ["psnr", "reconstruction_loss"])
     spans = [np.ptp(panel.get_ylim()) for panel in figure.axes[:2]]
@@ -90,9 +90,8 @@ def test_axes_do_not_blow_up_noise(runs):
 def test_rate_and_distortion_have_intervals_in_both_directions(runs):
     (panel, _) = many_runs.rate_distortion(runs).axes
     ((mean, _, bars),) = panel.containers
-    np.testing.assert_allclose(
-        mean.get_xdata(orig=False), [65, 33, 17, 9, 5]
-    )  # beta rises, the rate falls
+    rates = [65, 33, 17, 9, 5]  # falling, as beta rises
+    np.testing.assert_allclose(mean.get_xdata(orig=False), rates)
     np.testing.assert_allclose(mean.get_ydata(orig=False), [8.5, 16, 31, 61, 121])
     assert len(bars) == 2
     assert sorted(text.get_text() for text in panel.texts) == ["0.125", "0.25", "0.5", "1", "2"]
@@ -129,7 +128,7 @@ def test_spectra_count_dimensions_from_one(legend_texts):
     assert legend_texts(figure) == ["beta 1", "beta 4", "used units: above 0.5"]
 
 
-def test_claims_are_drawn_in_units_of_their_margin(legend_texts):
+def test_claims_are_drawn_in_multiples_of_their_margin(legend_texts):
     claims = [
         ("The ELBO rises", "fashion_mnist", -3.0, -5.0, -1.0, 1.0, "nats/image", "contradicted"),
         ("The ELBO rises", "cifar10", np.nan, np.nan, np.nan, 2.0, "nats/image", "not measured"),
@@ -150,7 +149,7 @@ def test_claims_are_drawn_in_units_of_their_margin(legend_texts):
 def test_settings_have_a_line_each_with_their_mean_and_seeds(runs, legend_texts):
     kinds = np.where(runs["latent_dim"] > 8, "large", "small")
     figure = many_runs.settings(runs.assign(kind=kinds), "kind", ["psnr", "elbo"], title="Two")
-    assert [panel.get_xlabel() for panel in figure.axes] == ["PSNR (dB)"] * 2  # no ELBO there
+    assert [panel.get_xlabel() for panel in figure.axes] == ["PSNR (dB)"] * 2  # no run has the ELBO
     assert [panel.get_title() for panel in figure.axes] == ["Fashion-MNIST", "CIFAR-10"]
     (panel, _) = figure.axes
     assert [text.get_text() for text in panel.get_yticklabels()] == ["small", "large"]

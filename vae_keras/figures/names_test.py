@@ -18,7 +18,7 @@ def test_labels_are_display_names():
     assert {name: names.label(name) for name in LABELS} == LABELS
 
 
-def test_heading_tells_the_measure_from_the_likelihood():
+def test_headings_name_measures_with_their_units():
     assert names.heading("mse") == "MSE (1/pixel)"
     assert names.heading("linear_psnr") == "PSNR, linear twin (dB)"
     assert names.heading("num_fd_images") == "images, FD"

@@ -56,7 +56,7 @@ def test_class_examples_are_the_first_of_each_class(flat_images):
     assert row_labels(figure) == ["a", "b"]
 
 
-def test_wrong_images_are_named(flat_images):
+def test_invalid_images_are_refused(flat_images):
     with pytest.raises(ValueError, match="at least one image"):
         pictures.image_grid(flat_images([]))
     with pytest.raises(ValueError, match=r"\[0, 1\]"):

@@ -17,7 +17,7 @@ def draw():
     return style.finish(figure, "The point")
 
 
-def test_importing_and_drawing_leaves_the_session_alone():
+def test_importing_and_drawing_do_not_change_the_session():
     code = (
         "import sys, matplotlib as mpl; before = dict(mpl.rcParams); "
         "from vae_keras.figures import many_runs, one_run, pictures, style_test; "
@@ -30,7 +30,7 @@ def test_importing_and_drawing_leaves_the_session_alone():
     assert result.stdout.strip() == "True set()"
 
 
-def test_figures_are_saved_in_the_style_whatever_the_settings():
+def test_saved_figures_ignore_the_session_settings():
     pictures = []
     for dpi in (37, 200):
         with mpl.rc_context({"savefig.dpi": dpi, "savefig.bbox": None}):
