@@ -69,7 +69,7 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *results)
 
 
-@functools.lru_cache(maxsize=8)  # so that a callback does not retrace the model each epoch
+@functools.lru_cache(maxsize=8)  # keeps a callback from retracing the model each epoch
 def _traced(function, shapes):
     """Compiles the function into a graph for any number of rows of these shapes."""
     # TensorFlow counts traces per code object and warns of too many; a partial has its own count.

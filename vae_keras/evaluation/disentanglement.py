@@ -174,8 +174,8 @@ def factor_vae_score(codes, factors, seed=0):
     votes = np.zeros((active.shape[1], factors.shape[1]))
     for number in np.arange(NUM_VOTES) % factors.shape[1]:
         factor = factors[:, number]
-        alike = np.flatnonzero(factor == rng.choice(factor))
-        shares = active[rng.choice(alike, NUM_ALIKE)].var(axis=0) / active.var(axis=0)
+        matching = np.flatnonzero(factor == rng.choice(factor))
+        shares = active[rng.choice(matching, NUM_ALIKE)].var(axis=0) / active.var(axis=0)
         votes[shares.argmin(), number] += 1
     return float(votes.max(axis=1).sum() / NUM_VOTES)
 
