@@ -1,4 +1,4 @@
-"""What happens between training steps: the KL weight's schedule, and a stop at NaN."""
+"""Training callbacks: a schedule for the KL weight, and a stop at NaN."""
 
 import math
 
@@ -6,14 +6,14 @@ import keras
 
 
 class KLSchedule(keras.callbacks.Callback):
-    """Moves `vae.kl_weight` between 0 and `vae.beta` before every training step.
+    """Sets `vae.kl_weight` between 0 and `vae.beta` before every training step.
 
     The weight rises linearly over `warmup_epochs` and then stays at beta; each cycle starts again
-    from 0. The clock is the optimizer's count of training steps: validation does not advance it,
-    and a loaded model continues where it stopped.
+    from 0. Time is the optimizer's count of training steps: validation does not advance it, and a
+    loaded model continues where it stopped.
 
     Args:
-        epochs: number of epochs of the whole training, divided evenly among the cycles.
+        epochs: total number of training epochs, divided evenly among the cycles.
         warmup_epochs: length of each rise in epochs, at least 0; 0 keeps the weight constant.
         kl_cycles: number of cycles, at least 1.
 
@@ -44,7 +44,7 @@ class KLSchedule(keras.callbacks.Callback):
         self.model.kl_weight.assign(self.model.beta * self.fraction(epoch))
 
     def fraction(self, epoch):
-        """Returns the share of beta, from 0 to 1, at a time in epochs (fractions allowed)."""
+        """Returns the fraction of beta, from 0 to 1, at `epoch`, a whole or fractional number."""
         if not self.warmup_epochs:
             return 1.0
         length = self.epochs / self.kl_cycles
@@ -56,7 +56,7 @@ class KLSchedule(keras.callbacks.Callback):
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends a training with an error as soon as its mean loss of the epoch is not finite.
+    """Stops training with an error as soon as the epoch's mean loss is not finite.
 
     Raises:
         FloatingPointError: after the step in which the loss became NaN or infinite.

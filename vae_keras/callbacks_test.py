@@ -8,7 +8,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8
 
 
 class Weights(keras.callbacks.Callback):
-    """Notes the KL weight of every training step."""
+    """Records the KL weight of every training step."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ def test_cycles_start_again_from_zero(small_vae):
     np.testing.assert_allclose(weights, [0, 0.25, 0.5, 0.75, 1, 1, 1, 1] * 2)
 
 
-def test_clock_goes_on_in_a_loaded_model(small_vae, tmp_path):
+def test_a_loaded_model_continues_the_schedule(small_vae, tmp_path):
     vae = small_vae
     first = kl_weights(vae, KLSchedule(4, warmup_epochs=4), epochs=1)
     vae.save(tmp_path / "model.keras")

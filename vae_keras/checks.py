@@ -1,4 +1,4 @@
-"""What a `VAE` refuses: wrong images, and networks that do not fit together."""
+"""Checks of a `VAE`'s images, and of whether its networks fit together."""
 
 import keras
 import numpy as np
@@ -9,16 +9,17 @@ def check_images(images, image_shape):
     """Raises an error unless images are uint8, or floats in [0, 1], of the right shape.
 
     Args:
-        images: array or tensor. The range of a symbolic tensor is checked when it has values.
+        images: array or tensor. The range of a symbolic tensor is checked when the graph runs.
         image_shape: expected `(height, width, channels)`.
 
     Raises:
-        ValueError: if type, shape or range differ; `tf.errors.InvalidArgumentError` for the range
-            of a symbolic tensor.
+        ValueError: if the type, shape or range is wrong.
+        tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong.
     """
     dtype = keras.backend.standardize_dtype(images.dtype)
-    if tuple(images.shape[1:]) != tuple(image_shape):
-        missing_axis = tuple(images.shape[1:]) == tuple(image_shape[:2])
+    shape = tuple(images.shape[1:])
+    if shape != tuple(image_shape):
+        missing_axis = shape == tuple(image_shape[:2])
         raise ValueError(
             f"images must have the shape (num_images, {', '.join(map(str, image_shape))}). "
             f"Received: {tuple(images.shape)}."
@@ -26,22 +27,22 @@ def check_images(images, image_shape):
         )
     if dtype == "uint8":
         return
-    cure = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
+    expected = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
     if "float" not in dtype:
         raise ValueError(
-            f"{cure} Received: {dtype}. `images.astype('uint8')` converts grey levels."
+            f"{expected} Received: {dtype}. `images.astype('uint8')` converts grey levels."
         )
     if keras.backend.is_keras_tensor(images):
         return
     if not isinstance(images, np.ndarray) and not tf.executing_eagerly():
         tf.debugging.Assert(
             tf.reduce_all((images >= 0) & (images <= 1)),
-            [cure, "Received: from", tf.reduce_min(images), "to", tf.reduce_max(images)],
+            [expected, "Received: from", tf.reduce_min(images), "to", tf.reduce_max(images)],
         )
         return
     lowest, highest = float(np.min(images)), float(np.max(images))
     if not (lowest >= 0 and highest <= 1):  # false for NaN
-        raise ValueError(f"{cure} Received: from {lowest:g} to {highest:g}.")
+        raise ValueError(f"{expected} Received: from {lowest:g} to {highest:g}.")
 
 
 def check_networks(encoder, decoder):
@@ -52,11 +53,11 @@ def check_networks(encoder, decoder):
         decoder: see `VAE`.
 
     Returns:
-        Triple of the image shape, `(height, width, channels)`, the latent size, and the number of
-        classes, 0 of networks that take no labels.
+        The image shape, `(height, width, channels)`, the latent size, and the number of classes, 0
+        if the networks take no labels.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if they do not fit together.
     """
     shapes = {}
     for name, network in (("encoder", encoder), ("decoder", decoder)):
@@ -74,12 +75,12 @@ def check_networks(encoder, decoder):
     if len(images) != 3 or posterior != [codes] * 2 or logits != [images]:
         raise ValueError(
             "`encoder` must map images (height, width, channels) to two outputs (latent_dim,), "
-            "`decoder` codes (latent_dim,) to one output of the images' shape. Received: encoder "
-            f"from {images} to {posterior}, decoder from {codes} to {logits}"
+            "and `decoder` codes (latent_dim,) to one output of the images' shape. Received: "
+            f"encoder from {images} to {posterior}, decoder from {codes} to {logits}"
         )
     if labels != decoder_labels or len(labels) > 1:
         raise ValueError(
-            "`encoder` and `decoder` must both take one-hot labels (num_classes,) as second input, "
-            f"or neither. Received: {labels} and {decoder_labels}"
+            "`encoder` and `decoder` must both take one-hot labels (num_classes,) as a second "
+            f"input, or neither. Received: {labels} and {decoder_labels}"
         )
     return images, codes[0], labels[0][0] if labels else 0

@@ -1,4 +1,4 @@
-"""Keras layers of the networks: a draw from the posterior, and the residual block."""
+"""Keras layers: a sampler of codes, and the residual block."""
 
 import keras
 from keras import ops
@@ -6,10 +6,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class Sampler(keras.layers.Layer):
-    """Draws `z = z_mean + exp(z_log_var / 2) * noise`, the noise standard normal.
+    """Draws `z = z_mean + exp(z_log_var / 2) * noise` with standard normal noise.
 
     Args:
-        seed: integer seed of the noise, or `None` for one from Keras's global seed.
+        seed: integer seed of the noise; `None` derives one from Keras's global seed.
 
     Call arguments:
         inputs: pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`.
@@ -40,17 +40,17 @@ class Sampler(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class ResidualBlock(keras.layers.Layer):
-    """Two convolutions whose output is added to the input: `relu(x + conv(relu(conv(x))))`.
+    """Adds the output of two convolutions to the input: `relu(x + conv(relu(conv(x))))`.
 
     Args:
-        filters: channels of the input and of the output.
+        filters: channels of the input and the output.
         kernel_size: side of the square kernels.
 
     Call arguments:
         inputs: feature maps, `(batch_size, height, width, filters)`.
 
     Output shape:
-        The input's.
+        Same as the input.
 
     Raises:
         ValueError: if the input does not have `filters` channels.

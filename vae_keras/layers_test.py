@@ -22,7 +22,7 @@ def test_sampler_variance_is_exp_z_log_var():
     assert abs(z.var() - np.exp(2.0)) < 0.12
 
 
-def test_sampler_draws_anew_and_is_reproducible():
+def test_sampler_draws_new_noise_and_is_reproducible():
     zeros = np.zeros((4, 2), "float32")
     first, second = Sampler(seed=1), Sampler(seed=1)
     draws = [np.asarray(first((zeros, zeros))) for _ in range(2)]

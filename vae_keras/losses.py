@@ -8,7 +8,7 @@ from keras import ops
 def bce(images, logits):
     """Bernoulli cross-entropy on grey levels, summed over pixels and channels.
 
-    Not a normalised density of the grey levels: its values are compared with each other only.
+    This is not a normalised density of the grey levels: compare its values only with each other.
 
     Args:
         images: grey levels in [0, 1], `(batch_size, height, width, channels)`.
@@ -26,8 +26,8 @@ def bce(images, logits):
 def mse(images, logits):
     """Negative log-density of a Gaussian of unit variance around the sigmoid of the logits.
 
-    Half the squared error, summed over pixels and channels; the constant `0.5 * log(2 * pi)` a
-    pixel is left out. With it, beta plays the part of the variance: sigma = sqrt(beta).
+    This is half the squared error, summed over pixels and channels, without the constant
+    `0.5 * log(2 * pi)` per pixel and channel. Beta then acts as the variance: sigma = sqrt(beta).
 
     Args:
         images: pixels in [0, 1], `(batch_size, height, width, channels)`.
@@ -44,7 +44,7 @@ def mse(images, logits):
 
 
 def sigma(images, logits, log_sigma):
-    """Negative log-density of a Gaussian whose standard deviation is shared and learned.
+    """Negative log-density of a Gaussian with one shared, learned standard deviation.
 
     Args:
         images: pixels in [0, 1], `(batch_size, height, width, channels)`.
@@ -65,10 +65,10 @@ def sigma(images, logits, log_sigma):
 def logistic(images, logits, log_scale):
     """Negative log-probability of 256 grey levels under a discretised logistic distribution.
 
-    Each level has the probability of the interval of width 1/255 around it; the lowest and the
-    highest have the tails. With `a` and `b` the ends of the interval in units of the scale,
-    `sigmoid(a) - sigmoid(b) = sigmoid(a) * sigmoid(-b) * (1 - exp(b - a))`, which is computed
-    without cancellation.
+    The probability of a level is that of the interval of width 1/255 around it; the lowest and
+    highest levels include the tails. For an interval from `b` to `a`, in units of the scale,
+    `sigmoid(a) - sigmoid(b) = sigmoid(a) * sigmoid(-b) * (1 - exp(b - a))`, which avoids
+    cancellation.
 
     Args:
         images: grey levels k/255, `(batch_size, height, width, channels)`.
@@ -93,8 +93,8 @@ def logistic(images, logits, log_scale):
 
 
 LIKELIHOODS = {"bce": bce, "mse": mse, "sigma": sigma, "logistic": logistic}
-# What a learned scale is as a multiple of the standard deviation: a logistic distribution of scale
-# s has the deviation s * pi / sqrt(3).
+# Learned scale divided by the standard deviation, which is s * pi / sqrt(3) for a logistic
+# distribution of scale s.
 SCALES = {"sigma": 1.0, "logistic": math.sqrt(3) / math.pi}
 
 
@@ -130,15 +130,15 @@ def kl_divergence(z_mean, z_log_var):
 def free_bits_divergence(kl_parts, free_bits):
     """KL divergence in which each latent dimension costs at least `free_bits`.
 
-    A dimension below that level on the average of the batch gets no gradient from the KL term.
+    A dimension with a lower mean over the batch gets no gradient from the KL term.
 
     Args:
         kl_parts: nats per image and latent dimension, `(batch_size, latent_dim)`.
-        free_bits: nats per latent dimension that are free, at least 0.
+        free_bits: free nats per latent dimension, at least 0.
 
     Returns:
-        Nats per image, `(batch_size,)`: the mean over the batch, bounded in each dimension, summed
-        over latent dimensions; a property of the batch, and so the same for each of its images.
+        Nats per image, `(batch_size,)`: the mean of each latent dimension over the batch, at least
+        `free_bits`, summed over latent dimensions. All images of the batch have the same value.
 
     Reference:
         Kingma et al., 2016, "Improved Variational Inference with Inverse Autoregressive Flow",

@@ -14,7 +14,7 @@ def sigmoid(logits):
 
 
 def loss(name, images, logits, log_scale=-2.0):
-    """A likelihood's loss; those that learn their scale are given one."""
+    """A likelihood's loss, with the given scale if the likelihood learns one."""
     scale = (np.float32(log_scale),) if name in losses.SCALES else ()
     return losses.LIKELIHOODS[name](images, logits, *scale)
 
@@ -31,7 +31,7 @@ def test_one_float32_number_per_image(name):
 
 
 @pytest.mark.parametrize("name", losses.LIKELIHOODS)
-def test_a_grey_image_stacked_to_three_channels_costs_three_times_as_much(name):
+def test_three_equal_channels_triple_the_loss(name):
     grey, logits = IMAGES[..., :1], LOGITS[..., :1]
     once = loss(name, grey, logits)
     thrice = loss(name, np.repeat(grey, 3, -1), np.repeat(logits, 3, -1))

@@ -1,4 +1,4 @@
-"""Encoders and decoders, built by the name of their architecture."""
+"""Encoders and decoders, built from the name of an architecture."""
 
 import functools
 import math
@@ -12,14 +12,15 @@ from vae_keras.layers import ResidualBlock
 
 
 class Architecture(NamedTuple):
-    """What distinguishes one pair of networks from another.
+    """The parts in which one pair of networks differs from another.
 
     Attributes:
-        features: function from images, `(batch_size, height, width, channels)`, to what the
-            encoder's dense layers read, of any shape: they flatten it.
+        features: function that maps images, `(batch_size, height, width, channels)`, to features
+            of any shape, which are flattened for the encoder's dense layers.
         hidden_units: units of the encoder's dense layers, a tuple.
-        logits: function from codes, `(batch_size, latent_dim)`, joined with the one-hot label of a
-            conditional model, and from `image_shape` to logits, `(batch_size, *image_shape)`.
+        logits: function that maps codes and `image_shape` to logits, `(batch_size, *image_shape)`.
+            The codes are `(batch_size, latent_dim)`, with one-hot labels appended if the model is
+            conditional.
     """
 
     features: Callable
@@ -30,13 +31,13 @@ class Architecture(NamedTuple):
 def build_networks(architecture, image_shape, latent_dim, num_classes=0):
     """Builds the encoder and the decoder of a VAE.
 
-    Hidden layers follow Keras's global dtype policy; the outputs are float32 in any case.
+    Hidden layers follow Keras's global dtype policy; the outputs are always float32.
 
     Args:
-        architecture: `"residual"` or `"plain"`: three convolutions of 32, 64 and 128 channels, of
-            which the first two halve the image, and 256 hidden units; the decoder enlarges twice,
-            to 32 and 16 channels, `"residual"` with a residual block after each. `"mlp"`: one
-            hidden layer of 400 units on either side. Or an `Architecture` of your own.
+        architecture: `"plain"`: three convolutions with 32, 64 and 128 channels, the first two
+            with stride 2, and 256 hidden units; the decoder upsamples twice, to 32 and 16
+            channels. `"residual"`: the same, with a residual block after each upsampling.
+            `"mlp"`: one hidden layer of 400 units in each network. Or your own `Architecture`.
         image_shape: `(height, width, channels)`; height and width must be divisible by 4.
         latent_dim: number of latent dimensions, at least 1.
         num_classes: if above 0, both networks also take a one-hot label.
@@ -46,7 +47,7 @@ def build_networks(architecture, image_shape, latent_dim, num_classes=0):
         `(batch_size, height, width, channels)`, to `(z_mean, z_log_var)`, each
         `(batch_size, latent_dim)`. The decoder maps codes, `(batch_size, latent_dim)`, to logits,
         `(batch_size, height, width, channels)`: their sigmoid is the image. With `num_classes`,
-        each takes the list of that and of labels, `(batch_size, num_classes)`.
+        each takes a list: this input and labels, `(batch_size, num_classes)`.
 
     Raises:
         ValueError: if the architecture is unknown or another argument is out of range.
@@ -61,8 +62,8 @@ def build_networks(architecture, image_shape, latent_dim, num_classes=0):
     image_shape = tuple(image_shape)
     if len(image_shape) != 3 or image_shape[0] % 4 or image_shape[1] % 4 or min(image_shape) < 1:
         raise ValueError(
-            "`image_shape` must be (height, width, channels), height and width divisible by 4 "
-            f"because the networks halve both twice: pad or resize the images. "
+            "`image_shape` must be (height, width, channels), with height and width divisible by "
+            "4, because the networks halve both twice: pad or resize the images. "
             f"Received: {image_shape}"
         )
     for name, value, lowest in (("latent_dim", latent_dim, 1), ("num_classes", num_classes, 0)):
@@ -103,7 +104,7 @@ def _join(hidden, labels):
 
 
 def convolutions(images, filters, strides):
-    """Applies 3x3 convolutions: `filters` and `strides` are tuples, one entry a layer."""
+    """Applies 3x3 convolutions; `filters` and `strides` are tuples with one entry per layer."""
     hidden = images
     for number, stride in zip(filters, strides, strict=True):
         hidden = layers.Conv2D(number, 3, stride, padding="same", activation="relu")(hidden)
@@ -111,9 +112,9 @@ def convolutions(images, filters, strides):
 
 
 def transposed_convolutions(codes, image_shape, depth, filters, residual=False):
-    """Maps codes to logits through a quarter-size map of `depth` channels, enlarged twice.
+    """Maps codes to logits: a quarter-size map with `depth` channels is upsampled twice.
 
-    `filters` are the channels after each transposed convolution, a pair; with `residual` a
+    `filters` is a pair, the channels after each transposed convolution. With `residual`, a
     `ResidualBlock` follows each.
     """
     height, width, channels = image_shape

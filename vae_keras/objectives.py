@@ -1,7 +1,8 @@
-"""What training minimises: the negative ELBO, and what may stand in its place.
+"""Training objectives: the negative ELBO, and the interface of its alternatives.
 
-An objective is a small layer: `num_draws` codes are drawn from each posterior, and `loss` turns
-them into nats per image. `vae.kl_weight`, which is `beta` after a warm-up, weighs what codes cost.
+An objective is a small layer. The model draws `num_draws` codes from each posterior, and `loss`
+turns them into nats per image. `vae.kl_weight`, which is `beta` after a warm-up, weighs the cost of
+the codes.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from vae_keras.losses import free_bits_divergence
 
 
 class Draw(NamedTuple):
-    """One code for each image of a batch, and what it costs.
+    """One code for each image of a batch, with its terms of the loss.
 
     Attributes:
         z: codes, `(batch_size, latent_dim)`.
@@ -32,12 +33,12 @@ class Draw(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class ELBO(keras.layers.Layer):
-    """The negative ELBO with a weighted KL divergence, of which `free_bits` cost nothing."""
+    """The negative ELBO with a weighted KL divergence and free bits."""
 
     num_draws = 1
 
     def loss(self, vae, images, moments, draws):
-        """Returns what is minimised, `(batch_size,)`.
+        """Returns the loss of each image in nats, `(batch_size,)`.
 
         Args:
             vae: the `VAE`.
@@ -49,7 +50,7 @@ class ELBO(keras.layers.Layer):
         return draw.reconstruction_loss + vae.kl_weight * self.rate(vae, draw)
 
     def rate(self, vae, draw):
-        """Returns the KL divergence, in which `free_bits` count as spent, `(batch_size,)`."""
+        """Returns the KL divergence of each image with free bits, in nats, `(batch_size,)`."""
         if not vae.free_bits:
             return ops.sum(draw.kl_parts, axis=-1)
         return free_bits_divergence(draw.kl_parts, vae.free_bits)

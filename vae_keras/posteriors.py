@@ -1,7 +1,7 @@
-"""What codes are drawn from once an image is seen: the posterior q(z given x) of a `VAE`.
+"""The posterior q(z given x) of a `VAE`: the distribution of codes, given an image.
 
-Each kind begins with the encoder's two outputs, `moments`: means and logarithms of variances,
-`(batch_size, latent_dim)` each. `draw` is a function from such a pair to codes, see `Sampler`.
+Each kind starts from the encoder's two outputs, `moments`: means and logarithms of variances,
+`(batch_size, latent_dim)` each. `draw` is a function that maps such a pair to codes, see `Sampler`.
 """
 
 import keras
@@ -11,17 +11,17 @@ from vae_keras.losses import log_normal
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class DiagonalNormal(keras.layers.Layer):
-    """Independent normal distributions: the encoder's two outputs as they are."""
+    """Independent normal distributions with the encoder's two outputs as moments."""
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.built = True
 
     def attach(self, encoder):
-        """Makes the weights, for the codes of this encoder."""
+        """Creates the weights for the codes of this encoder."""
 
     def center(self, moments, prior):
-        """Returns the code that stands for an image, and logarithms of variances around it."""
+        """Returns the code that represents each image, and logarithms of variances around it."""
         return moments
 
     def sample(self, moments, prior, draw):

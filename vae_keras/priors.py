@@ -1,8 +1,8 @@
-"""What codes are drawn from before an image is seen: the prior p(z) of a `VAE`.
+"""The prior p(z) of a `VAE`: the distribution of codes before an image is seen.
 
-A prior is a small layer of four methods; one of your own needs no more. `vae` attaches it to the
-encoder, which tells it the shapes, and draws with the model's own `Sampler`: `draw` below is a
-function from means and logarithms of variances, `(num_codes, latent_dim)` each, to codes.
+A prior is a small layer; your own needs `log_prob` and `sample`. `VAE` attaches it to the encoder,
+which gives it the shapes, and passes the model's `Sampler` as `draw`: a function that maps means
+and logarithms of variances, `(num_codes, latent_dim)` each, to codes.
 """
 
 import keras
@@ -10,38 +10,38 @@ from keras import ops
 
 from vae_keras.losses import kl_per_dim, log_normal
 
-NUM_MOMENTS = 5000  # draws from which the spread of a prior is measured
+NUM_MOMENTS = 5000  # draws to estimate the spread of a prior
 
 
 class Prior(keras.layers.Layer):
-    """Base of all priors: the KL divergence by one draw.
+    """Base of all priors, which estimates the KL divergence from one draw.
 
-    Subclasses have `log_prob(z)`, nats per code for `z` of shape `(num_codes, latent_dim)`, and
-    `sample(num_codes, draw)`, codes of that shape.
+    Subclasses define `log_prob(z)`, which returns nats per code for `z` of shape
+    `(num_codes, latent_dim)`, and `sample(num_codes, draw)`, which returns codes of that shape.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def attach(self, encoder):
-        """Makes the weights, for the codes of this encoder."""
+        """Creates the weights for the codes of this encoder."""
         self.latent_dim = encoder.outputs[0].shape[-1]
         self.built = True
 
     def adapt(self, images):
-        """Starts the weights at images in [0, 1], `(num_images, height, width, channels)`."""
+        """Initialises weights from images in [0, 1], `(num_images, height, width, channels)`."""
 
     def kl_parts(self, moments, z, log_q):
-        """Returns what codes cost against this prior in parts whose sum is the KL divergence.
+        """Returns the KL divergence of posteriors from this prior, in parts that add up to it.
 
         Args:
             moments: pair `(z_mean, z_log_var)` of diagonal normal posteriors.
-            z: a draw from each of them, `(batch_size, latent_dim)`.
-            log_q: its log-density there, `(batch_size,)`.
+            z: a draw from each posterior, `(batch_size, latent_dim)`.
+            log_q: log-density of the posterior at `z`, `(batch_size,)`.
 
         Returns:
-            Nats per image and part, `(batch_size, num_parts)`: a part is a latent dimension where
-            the divergence is known in closed form, and otherwise there is one, known by one draw.
+            Nats per image and part, `(batch_size, num_parts)`: one part per latent dimension if
+            the divergence has a closed form, otherwise a single part, estimated from the draw.
         """
         return (log_q - self.log_prob(z))[:, None]
 

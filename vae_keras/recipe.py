@@ -1,9 +1,9 @@
-"""The training recipe: Adam, and how its learning rate changes over a training run."""
+"""The training recipe: Adam and its learning rate schedule."""
 
 import keras
 from keras import ops
 
-WARMUP = 0.1  # share of the steps over which the rate of "linear" rises
+WARMUP = 0.1  # share of the steps in which "linear" raises the learning rate
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -12,7 +12,7 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: highest learning rate, above 0.
-        num_steps: number of training steps, at least 1; after them the rate stays at 0.
+        num_steps: number of training steps, at least 1; afterwards the rate stays at 0.
 
     Reference:
         Goyal et al., 2017, "Accurate, Large Minibatch SGD", section 2.2, for the linear rise.
@@ -32,7 +32,7 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_optimizer(learning_rate, learning_rate_schedule, num_steps):
-    """Builds the optimizer of every run of the study.
+    """Builds the optimizer of all study runs.
 
     Args:
         learning_rate: peak of the schedule, above 0.

@@ -15,17 +15,17 @@ from vae_keras.objectives import ELBO, Draw
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import StandardNormal
 
-NUM_ADAPTED = 10_000  # images from which `adapt` computes means and deviations
+NUM_ADAPTED = 10_000  # `adapt` thins out larger sets, to no fewer images than this
 PARTS = ("encoder", "decoder", "prior", "posterior", "objective")
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VAE(keras.Model):
-    """Variational autoencoder: by default a standard normal prior, a diagonal normal posterior.
+    """Variational autoencoder, by default with a standard normal prior and a diagonal posterior.
 
     It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image. `kl_weight`
-    is a variable that starts at `beta`; `KLSchedule` may move it. The shape of the images, the
-    latent size and whether labels are taken follow from the two networks.
+    is a variable that starts at `beta`; `KLSchedule` changes it. The image shape, the latent size
+    and the number of classes follow from the two networks.
 
     >>> vae = VAE(*build_networks("residual", (28, 28, 1), latent_dim=32))
     >>> vae.adapt(images)  # uint8, (num_images, 28, 28, 1)
@@ -36,16 +36,16 @@ class VAE(keras.Model):
     A conditional model is fitted to images and integer labels: `vae.fit(images, labels)`.
 
     Args:
-        encoder: `keras.Model` from images in [0, 1], `(batch_size, height, width, channels)`, to
-            the list `[z_mean, z_log_var]`, each `(batch_size, latent_dim)`.
-        decoder: `keras.Model` from codes, `(batch_size, latent_dim)`, to logits of the images'
+        encoder: `keras.Model` that maps images in [0, 1], `(batch_size, height, width, channels)`,
+            to the list `[z_mean, z_log_var]`, each `(batch_size, latent_dim)`.
+        decoder: `keras.Model` that maps codes, `(batch_size, latent_dim)`, to logits of the images'
             shape. Both may take one-hot labels, `(batch_size, num_classes)`, as a second input.
         likelihood: `"bce"`, `"mse"`, `"sigma"` or `"logistic"`, see `vae_keras.losses`. The last
             two learn their scale, the weight `log_scale`.
         beta: weight of the KL divergence in the training loss, at least 0.
-        free_bits: nats of KL divergence per latent dimension that cost nothing, at least 0.
+        free_bits: free nats of KL divergence per latent dimension, at least 0.
         prior: a `Prior`, by default `StandardNormal()`; `vae_keras.beyond.priors` has others.
-        posterior: by default `DiagonalNormal()`; `vae_keras.beyond.posteriors` has another one.
+        posterior: by default `DiagonalNormal()`; `vae_keras.beyond.posteriors` has another.
         objective: by default `ELBO()`; `vae_keras.beyond.objectives` has others.
         **kwargs: `name` and `dtype` of the model.
 
@@ -106,14 +106,14 @@ class VAE(keras.Model):
         self.built = True
 
     def adapt(self, images):
-        """Starts the model at the statistics of its data; call it once, before training.
+        """Initialises the model from statistics of its data; call it once, before training.
 
         Sets the bias of the decoder's logits to the mean grey level of each channel, a learned
-        scale to the deviation of the pixels around it, and pseudo-inputs to images.
+        scale to the deviation of the pixels around it, and a prior's pseudo-inputs to images.
 
         Args:
-            images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`; 10,000 of
-                them, evenly spaced, are read.
+            images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`; large sets
+                are thinned out evenly, to no fewer than 10,000.
 
         Raises:
             ValueError: if the decoder's last layer with weights has no bias for each channel, or
@@ -144,7 +144,7 @@ class VAE(keras.Model):
         return super().evaluate(x, *args, **kwargs)
 
     def encode(self, images, labels=None, training=False):
-        """Maps images to the means and the logarithms of the variances of their posteriors.
+        """Maps images to the means and logarithms of variances of their posteriors.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
@@ -160,7 +160,7 @@ class VAE(keras.Model):
         return self.posterior.center(self.moments(images, labels, training), self.prior)
 
     def moments(self, images, labels=None, training=False):
-        """Returns the encoder's outputs, with which `posterior` begins; arguments as `encode`."""
+        """Returns the encoder's outputs, the input of `posterior`; arguments as for `encode`."""
         return self._moments(self._to_unit_range(images), labels, training)
 
     def _moments(self, images, labels, training):
@@ -171,11 +171,11 @@ class VAE(keras.Model):
         """Draws a code from the posterior of each image.
 
         Args:
-            moments: what `moments` returns.
+            moments: the result of `moments`.
 
         Returns:
-            Triple of codes, `(batch_size, latent_dim)`; of log q(z given x) there, in nats,
-            `(batch_size,)`; and of the parts of the KL divergence, see `Prior.kl_parts`.
+            The codes, `(batch_size, latent_dim)`; their log q(z given x) in nats, `(batch_size,)`;
+            and the parts of the KL divergence, see `Prior.kl_parts`.
         """
         z, log_q = self.posterior.sample(moments, self.prior, self.sampler)
         return z, log_q, self.posterior.kl_parts(moments, z, log_q, self.prior)
@@ -191,7 +191,7 @@ class VAE(keras.Model):
         return ops.cast(self.decoder(self._with_labels(z, labels), training=training), "float32")
 
     def decode(self, z, labels=None):
-        """Maps latent codes to images in [0, 1]; arguments and shapes are those of `logits`."""
+        """Maps latent codes to images in [0, 1]; arguments and shapes as for `logits`."""
         return ops.sigmoid(self.logits(z, labels))
 
     def reconstruct(self, images, labels=None):
@@ -215,8 +215,8 @@ class VAE(keras.Model):
         Args:
             num_images: number of images, at least 1.
             labels: integers, `(num_images,)`; an unconditional model ignores them.
-            codes: what to draw the codes from in place of the model's prior: another `Prior`, or
-                what is fitted to training codes, such as `evaluation.fitted.Mixture`.
+            codes: distribution of the codes in place of the model's prior: another `Prior`, or one
+                fitted to training codes, such as `evaluation.fitted.Mixture`.
 
         Returns:
             Images in [0, 1], `(num_images, height, width, channels)`.
@@ -252,7 +252,7 @@ class VAE(keras.Model):
                 `hf://user/name`.
 
         Raises:
-            ValueError: if there is no such model, or it is no `VAE`.
+            ValueError: if there is no such model, or it is not a `VAE`.
             OSError: if a download fails, or a published file is damaged.
         """
         model = pretrained.load(source)
@@ -261,7 +261,7 @@ class VAE(keras.Model):
         return model
 
     def save_pretrained(self, folder, card=None):
-        """Writes the model as `from_pretrained` reads it: float16 weights and a model card.
+        """Writes the model for `from_pretrained`: float16 weights and a model card.
 
         Args:
             folder: path of the folder; files in it are overwritten.
@@ -307,14 +307,14 @@ class VAE(keras.Model):
         return cls(**{**config, **parts})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Everything is built but the optimizer. Keras would build it from the mean image of all
-        # replicas, which fails for uint8 across hosts, and where batches do not divide evenly.
+        # Only the optimizer is left to build. Keras would build it from the mean image of all
+        # replicas, which fails for uint8 across hosts and for batches that do not divide evenly.
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
     def _terms(self, data, training=False):
-        """Computes what is minimised and tracked, `(batch_size,)` each, from draws of z."""
+        """Computes the loss and the other tracked terms, `(batch_size,)` each."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         images = self._to_unit_range(images)
         moments = self._moments(images, labels, training)
@@ -362,7 +362,7 @@ class VAE(keras.Model):
         return ops.cast(images, "float32") / (255.0 if is_uint8 else 1.0)
 
     def _check_inputs(self, x):
-        """Checks what `fit` and `evaluate` are given before the first step: arrays, first batch."""
+        """Checks the array or the first batch that `fit` or `evaluate` receives."""
         if isinstance(x, tf.data.Dataset):
             x = next(iter(x.take(1)), None)
         images = x[0] if isinstance(x, (tuple, list)) else x
@@ -373,14 +373,14 @@ class VAE(keras.Model):
 def _global_mean(values):
     """Returns this replica's part of the mean over the images of all replicas.
 
-    Keras adds up the gradients of all replicas. The last batch may leave them unequal numbers of
+    Keras sums the gradients of all replicas. In the last batch they may get unequal numbers of
     images, or none.
     """
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return ops.mean(values)
-    number = tf.cast(tf.size(values), values.dtype)
+    num_images = tf.cast(tf.size(values), values.dtype)
     replica = tf.distribute.get_replica_context()
-    return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, number)
+    return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, num_images)
 
 
 def _last_bias(network):
