@@ -1,4 +1,4 @@
-"""Two logical CPU devices, so that distribution is tested without a GPU, and fixed seeds."""
+"""Fixtures of all tests, and two logical CPU devices to test distribution without a GPU."""
 
 from vae_keras.runtime import tf  # first: it hides TensorFlow's notices
 
@@ -35,7 +35,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def build_vae():
-    """A function that builds a compiled VAE of 8x8 images, from the same weights every time."""
+    """A function that builds a compiled VAE for 8x8 images, always with the same weights."""
 
     def build(architecture="mlp", image_shape=(8, 8, 1), latent_dim=2, num_classes=0, **arguments):
         keras.utils.set_random_seed(0)
@@ -53,7 +53,7 @@ def small_vae(build_vae):
 
 @pytest.fixture
 def damage():
-    """A function that yields damaged copies of a file's content: cut, flipped, moved, inserted."""
+    """A function that yields copies of bytes: cut off, overwritten, with a gap, with a surplus."""
 
     def copies(content, number):
         random = np.random.default_rng(0)

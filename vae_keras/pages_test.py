@@ -1,4 +1,4 @@
-"""The code that the README and the site show: executed as it stands, on images written here."""
+"""Executes the code of the README and the site as it stands, on images written here."""
 
 import re
 from pathlib import Path

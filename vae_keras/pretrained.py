@@ -13,10 +13,10 @@ import numpy as np
 from vae_keras import published
 from vae_keras.runtime import keras
 
-# The names that Keras itself gives them: `keras.saving.load_model(folder)` reads the folder, too.
+# Keras's own names: `keras.saving.load_model(folder)` reads the folder, too.
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "README.md"
 FOLDER = "pretrained"  # in `models/`
-KERNEL_BITS = 8  # significant bits of a kernel's entries: those of bfloat16
+KERNEL_BITS = 8  # significant bits of the entries of a kernel, as in bfloat16
 
 DEFAULT_CARD = """---
 library_name: keras
@@ -45,12 +45,12 @@ def names():
 def load(source):
     """Loads a trained model.
 
-    No code that comes with a model is executed: Keras's safe mode is on, and classes outside Keras
-    and this package are found only if the caller has registered them.
+    Code that comes with a model is never executed: Keras's safe mode is on, and classes outside
+    Keras and this package are found only if the caller has registered them.
 
     Args:
-        source: one of `names()`, whose files are checked by their SHA-256; or the path of a folder
-            that `save` wrote, or of a `.keras` file; or `hf://user/name` on the Hugging Face Hub.
+        source: one of `names()`, with files checked by their SHA-256; the path of a folder written
+            by `save`, or of a `.keras` file; or `hf://user/name` on the Hugging Face Hub.
 
     Returns:
         `keras.Model`, not compiled.
@@ -58,22 +58,22 @@ def load(source):
     Raises:
         ValueError: if there is no such model, or its files are not those of a model.
         OSError: if a download fails, or a published file is damaged.
-        ImportError: if `hf://` is asked for without `huggingface_hub`.
+        ImportError: if `source` starts with `hf://` and `huggingface_hub` is not installed.
     """
     path = _locate(os.fspath(source))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # of weights that are not there
+            warnings.simplefilter("error", UserWarning)  # for missing weights
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises all kinds
+    except Exception as error:  # Keras raises errors of many types
         raise ValueError(f"no model can be loaded from {path}: {error}") from error
 
 
 def save(vae, folder, card=None):
-    """Writes a model as `load` reads it, to be kept, published or uploaded to a hub.
+    """Writes a model for `load`, to keep, publish or upload to a hub.
 
-    Weights are stored in float16, those with two axes or more with the 8 significant bits in which
-    bfloat16 training multiplies them. The model computes in float32 when it is loaded again.
+    Weights are stored in float16. Those with two or more axes are rounded to 8 significant bits,
+    the precision of products in bfloat16 training. A loaded model computes in float32.
 
     Args:
         vae: a `VAE`.
@@ -86,11 +86,11 @@ def save(vae, folder, card=None):
     folder = Path(folder)
     _check_weights(vae)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as whole:
-        whole = Path(whole, "model")
-        keras.saving.save_model(vae, whole, zipped=False)
-        config = json.loads((whole / CONFIG).read_text(encoding="utf-8"))
-        _shrink(whole / WEIGHTS, folder / WEIGHTS)
+    with tempfile.TemporaryDirectory() as temporary:
+        full = Path(temporary, "model")
+        keras.saving.save_model(vae, full, zipped=False)
+        config = json.loads((full / CONFIG).read_text(encoding="utf-8"))
+        _shrink(full / WEIGHTS, folder / WEIGHTS)
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
@@ -108,13 +108,13 @@ def save(vae, folder, card=None):
 
 
 def _locate(source):
-    """Returns the path of a model's folder or file, after downloading it if need be."""
+    """Returns the path of a model's folder or file, downloaded if necessary."""
     if source.startswith("hf://"):
         return _download(source.removeprefix("hf://"))
     if source in names():
         files = [published.fetch(f"{FOLDER}/{source}/{name}") for name in (CONFIG, WEIGHTS)]
         if files[0].parent != files[1].parent:
-            raise OSError(f"{files[0].parent} is not complete: restore or delete this folder")
+            raise OSError(f"{files[0].parent} is incomplete: restore or delete this folder")
         return files[0].parent
     if not os.path.exists(source):
         raise ValueError(
@@ -126,7 +126,7 @@ def _locate(source):
 
 def _download(repository):
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository):
-        raise ValueError(f"a model of the hub is hf://user/name. Received: hf://{repository}")
+        raise ValueError(f"the name of a hub model is hf://user/name. Received: hf://{repository}")
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -145,8 +145,8 @@ def _check_weights(vae):
             )
 
 
-def _shrink(whole, path):
-    """Copies a file of weights: in float16, compressed, without an optimizer's variables."""
+def _shrink(full_path, path):
+    """Copies a weights file in float16, compressed, without the optimizer's variables."""
 
     def copy(name, item):
         if name.split("/")[0] == "optimizer":
@@ -157,7 +157,7 @@ def _shrink(whole, path):
             target.create_dataset(name, data=item[()])
         else:
             values = _round(item[()]) if item.ndim > 1 else item[()]
-            # Bytes of one significance lie together, in one piece, which compresses best.
+            # One chunk with its bytes grouped by significance compresses best.
             target.create_dataset(
                 name,
                 data=values.astype("float16"),
@@ -167,7 +167,7 @@ def _shrink(whole, path):
             )
         target[name].attrs.update(item.attrs)
 
-    with h5py.File(whole) as source, h5py.File(path, "w") as target:
+    with h5py.File(full_path) as source, h5py.File(path, "w") as target:
         target.attrs.update(source.attrs)
         source.visititems(copy)
 

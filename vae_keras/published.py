@@ -1,4 +1,4 @@
-"""Files that the project publishes beside its code, such as the judges of samples."""
+"""Files that the project publishes with its code, such as the judges of samples."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pooch
 from vae_keras import __version__
 
 MODELS = Path(__file__).parents[1] / "models"  # in a checkout
-REGISTRY = Path(__file__).with_name("published.txt")  # a name and a SHA-256 a line
+REGISTRY = Path(__file__).with_name("published.txt")  # a name and a SHA-256 per line
 BASE_URL = f"https://raw.githubusercontent.com/vae-keras/vae-keras/v{__version__}/models/"
 
 
@@ -17,14 +17,14 @@ def names():
 
 
 def fetch(name, base_url=BASE_URL):
-    """Returns the path of a published file, after downloading it if need be.
+    """Returns the path of a published file, downloaded if necessary.
 
-    In a checkout it is the file in `models/`, elsewhere it is downloaded into the user's cache. Its
-    SHA-256 is checked in either case.
+    In a checkout this is the file in `models/`; elsewhere it is downloaded into the user's cache.
+    Its SHA-256 is always checked.
 
     Args:
         name: path relative to `models/`, such as `"judges/mnist.keras"`.
-        base_url: where to download it from, ending in a slash.
+        base_url: URL of the folder to download from, with a slash at the end.
 
     Returns:
         `pathlib.Path`.
@@ -43,7 +43,7 @@ def fetch(name, base_url=BASE_URL):
         if pooch.file_hash(path) != sha256:
             raise OSError(
                 f"{path} is not the published file: its SHA-256 differs from that in {REGISTRY}. "
-                "Restore it with git, or delete it to have it downloaded."
+                "Restore it with git, or delete it to download it."
             )
         return path
     pooch.get_logger().setLevel("WARNING")
@@ -51,8 +51,7 @@ def fetch(name, base_url=BASE_URL):
         folder = pooch.os_cache("vae_keras")
     except RuntimeError as error:  # a user without a home
         raise OSError(
-            f"there is no folder for {name}: {error}. Set XDG_CACHE_HOME to a folder that you can "
-            "write to."
+            f"no cache folder for {name}: {error}. Set XDG_CACHE_HOME to a writable folder."
         ) from error
     try:
         store = pooch.create(folder, base_url, registry={name: sha256}, retry_if_failed=1)
@@ -65,7 +64,7 @@ def fetch(name, base_url=BASE_URL):
 
 
 def register(path):
-    """Enters a file in the registry under its present SHA-256, for the next release.
+    """Records a file's current SHA-256 in the registry, for the next release.
 
     Args:
         path: file in `models/` of a checkout.

@@ -78,7 +78,7 @@ def test_a_checkout_has_its_own_files_and_they_are_checked(remote):
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
     assert published.fetch("judges/a.keras", "http://127.0.0.1:9/") == path
-    path.write_bytes(b"trained anew")
+    path.write_bytes(b"retrained")
     with pytest.raises(OSError, match="not the published file"):
         published.fetch("judges/a.keras", "http://127.0.0.1:9/")
     published.register(path)

@@ -1,8 +1,8 @@
-"""What the machine offers: devices, threads, precision.
+"""The machine and how to use it: devices, threads, precision.
 
-Import this module before TensorFlow: it starts TensorFlow without notices.
+Import this module before TensorFlow: it hides TensorFlow's start-up notices.
 
-`VAE_KERAS_PRECISION` and `VAE_KERAS_THREADS` override what `configure` would choose.
+`VAE_KERAS_PRECISION` and `VAE_KERAS_THREADS` override the defaults of `configure`.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ import vae_keras
 
 @contextlib.contextmanager
 def _hidden_notices():
-    """Keeps what native code writes to the standard error, and shows it only after an error.
+    """Captures standard error, native code's included, and prints it only after an exception.
 
-    TensorFlow's notices at start-up come before its log level is read: no setting hides them.
+    TensorFlow prints start-up notices before it reads its log level: no setting hides them.
     """
     with tempfile.TemporaryFile() as notices:
         sys.stderr.flush()
@@ -55,15 +55,15 @@ def configure(precision=None, threads=None):
 
     Args:
         precision: "float32" or "mixed_bfloat16"; by default `$VAE_KERAS_PRECISION`, otherwise
-            what the hardware multiplies natively.
-        threads: number of threads TensorFlow computes with, at least 1; by default
-            `$VAE_KERAS_THREADS`, otherwise TensorFlow's own choice.
+            `native_precision()`.
+        threads: number of TensorFlow's threads, at least 1; by default `$VAE_KERAS_THREADS`,
+            otherwise TensorFlow's own choice.
 
     Returns:
         `describe()`.
 
     Raises:
-        ValueError: if the precision is unknown or the number of threads is no positive integer.
+        ValueError: if the precision is unknown or the number of threads is not a positive integer.
     """
     precision = precision or os.environ.get("VAE_KERAS_PRECISION") or native_precision()
     if precision not in PRECISIONS:
@@ -90,7 +90,7 @@ def configure(precision=None, threads=None):
 
 @contextlib.contextmanager
 def dtype_policy(name):
-    """Sets Keras's global dtype policy inside a `with` block, by its name such as "float32"."""
+    """Sets Keras's global dtype policy, such as "float32", inside a `with` block."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -102,8 +102,8 @@ def dtype_policy(name):
 def native_precision():
     """Returns "mixed_bfloat16" where the hardware multiplies bfloat16 natively, else "float32".
 
-    That is on GPUs of compute capability 8.0 and above, if all are, and on CPUs with AMX or
-    AVX512-BF16 where there is no GPU.
+    All GPUs must have compute capability 8.0 or above. Without a GPU, the CPU must have AMX or
+    AVX512-BF16.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -119,8 +119,8 @@ def native_precision():
 def strategy():
     """Returns the `tf.distribute.Strategy` to build the model under.
 
-    It mirrors the model over several GPUs, or over the hosts that `TF_CONFIG` names; `configure`
-    makes the latter, which must come before any tensor. The batch size is that of all devices.
+    It mirrors the model over several GPUs, or over the hosts in `TF_CONFIG`. The strategy for hosts
+    must exist before any tensor: `configure` creates it. The batch size is the total over devices.
     """
     if os.environ.get("TF_CONFIG"):
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -130,10 +130,10 @@ def strategy():
 
 
 def describe():
-    """Returns what a run records of its machine: device, threads, precision and versions.
+    """Returns a run's record of its machine: device, threads, precision and versions.
 
-    With NVIDIA's GPUs there is also `gpu`, their names, memory and driver; or `unused_gpu`, which
-    says why TensorFlow does not use them.
+    With NVIDIA GPUs it also has `gpu`, their names, memory and driver; or `unused_gpu`, the reason
+    why TensorFlow does not use them.
     """
     return {
         "device": _device_name(),
@@ -148,7 +148,7 @@ def describe():
 
 
 def peak_memory():
-    """Returns the most main memory this process has had, in GB; 0 on systems that do not tell."""
+    """Returns the peak main memory of this process in GB; 0 where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -181,7 +181,7 @@ def _describe_gpus():
         reason = "this TensorFlow is built without CUDA"
     else:
         reason = "its driver or a CUDA library does not fit: `pip install tensorflow[and-cuda]`; "
-        reason += "TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow says"
+        reason += "TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's notices"
     return {"unused_gpu": f"{listed}: {reason}" if listed else reason}
 
 

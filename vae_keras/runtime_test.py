@@ -213,7 +213,7 @@ def test_notices_are_shown_after_an_error(capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it there")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_peak_memory_is_what_the_system_says():
     status = Path("/proc/self/status").read_text()
     kilobytes = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
