@@ -1,8 +1,8 @@
-import keras
 import numpy as np
 import pytest
 
 from vae_keras.networks import ARCHITECTURES, build_networks
+from vae_keras.runtime import dtype_policy
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -21,12 +21,8 @@ def test_shapes_and_names(architecture, image_shape, num_classes):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_outputs_stay_in_float32(architecture):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         encoder, decoder = build_networks(architecture, (12, 12, 1), 2)
-    finally:
-        keras.config.set_dtype_policy(before)
     posterior = encoder(np.zeros((1, 12, 12, 1), "float32"))
     assert {output.dtype.name for output in posterior} == {"float32"}
     assert decoder(np.zeros((1, 2), "float32")).dtype == "float32"

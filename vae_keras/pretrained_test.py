@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vae_keras import pretrained, published
+from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
@@ -69,11 +70,8 @@ def test_weights_are_rounded_to_the_bits_of_bfloat16(folder, small_vae):
 
 
 def test_a_model_of_mixed_precision_computes_in_float32_afterwards(tmp_path, build_vae):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         vae = build_vae("residual")
-    finally:
-        keras.config.set_dtype_policy("float32")
     vae.save_pretrained(tmp_path / "model")
     again = VAE.from_pretrained(tmp_path / "model")
     assert {layer.compute_dtype for layer in again.decoder.layers} == {"float32"}
@@ -154,12 +152,12 @@ def test_other_names_and_paths_are_refused(publish, source):
 
 
 @pytest.mark.parametrize("name", ["user", "../user/name", "user/../name", "a/b/c", "user/"])
-def test_only_names_of_the_hub_are_asked_for(name):
+def test_malformed_hub_names_are_refused(name):
     with pytest.raises(ValueError, match="is hf://user/name"):
         VAE.from_pretrained(f"hf://{name}")
 
 
-def test_the_hub_is_asked_for_two_files(folder, monkeypatch):
+def test_two_files_are_requested_from_the_hub(folder, monkeypatch):
     asked = []
     hub = types.ModuleType("huggingface_hub")
     hub.snapshot_download = lambda *args, **kwargs: asked.append((args, kwargs)) or str(folder)

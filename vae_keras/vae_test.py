@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from vae_keras.losses import kl_divergence
 from vae_keras.networks import build_networks
+from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
 
 SHAPE = (8, 8, 1)
@@ -66,7 +67,7 @@ def test_the_scale_is_learned_and_saved(build_vae, likelihood, tmp_path):
     )
 
 
-def test_fixed_scales_are_no_weights(build_vae):
+def test_only_learned_scales_are_weights(build_vae):
     assert build_vae(likelihood="mse").log_scale is None
     assert len(build_vae().trainable_weights) + 1 == len(
         build_vae(likelihood="sigma").trainable_weights
@@ -100,7 +101,7 @@ def test_training_lowers_the_loss_and_is_reproducible(build_vae):
         vae = build_vae()
         history = vae.fit(np.sort(IMAGES, axis=1), epochs=8, batch_size=8, verbose=0).history
         histories.append(history["loss"])
-    assert histories[0][-1] < histories[0][0] - 4  # the images' rows get brighter: learnt at once
+    assert histories[0][-1] < histories[0][0] - 4  # rows get brighter downwards: quick to learn
     np.testing.assert_allclose(histories[0], histories[1], rtol=1e-5)
 
 
@@ -139,12 +140,8 @@ def test_a_loaded_model_gives_identical_outputs(build_vae, arguments, later_poli
     vae = build_vae(**arguments)
     vae.fit(IMAGES, LABELS, batch_size=16, verbose=0)
     vae.save(tmp_path / "model.keras")
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(later_policy)
-    try:
+    with dtype_policy(later_policy):
         loaded = keras.models.load_model(tmp_path / "model.keras")
-    finally:
-        keras.config.set_dtype_policy(before)
     labels = LABELS if vae.num_classes else None
     np.testing.assert_array_equal(loaded.encode(IMAGES, labels), vae.encode(IMAGES, labels))
     np.testing.assert_array_equal(
@@ -184,25 +181,25 @@ def test_own_networks_train_and_load(tmp_path):
     assert loaded.count_params() == vae.count_params() == 2 * 130 + 192 + 1  # kl_weight
 
 
-def test_own_networks_are_told_when_they_are_trained():
-    told = []
+def test_own_networks_receive_the_training_flag():
+    flags = []
 
     @keras.saving.register_keras_serializable()
     class Listener(keras.layers.Layer):
         def call(self, inputs, training=None):
-            told.append(training)
+            flags.append(training)
             return inputs
 
     encoder, decoder = own_networks()
     vae = compiled(encoder, keras.Sequential([keras.Input((2,)), Listener(), decoder]))
     vae.run_eagerly = True
     for train, expected in ((vae.train_on_batch, True), (vae.test_on_batch, False)):
-        told.clear()
+        flags.clear()
         train(IMAGES)
-        assert told == [expected]
-    told.clear()
+        assert flags == [expected]
+    flags.clear()
     vae.decode(np.zeros((1, 2), "float32"))
-    assert told == [False]
+    assert flags == [False]
 
 
 def test_networks_that_do_not_fit_together_are_refused():
