@@ -11,7 +11,7 @@ import zipfile
 
 import numpy as np
 
-MAX_BYTES = 8 * 2**30  # of the images of a file or a folder, decompressed
+MAX_BYTES = 8 * 2**30  # limit for the decompressed images of a file or folder
 HEADER_BYTES = 10_128  # NumPy refuses longer headers
 PAIRS = {"x_train": "y_train", "x_test": "y_test"}
 
@@ -21,11 +21,12 @@ def read_archive(path, entry=None):
 
     It holds `x_train` and `x_test`, or `images`: uint8 `(num_images, height, width)` or
     `(num_images, height, width, channels)` with 1 or 3 channels. Labels are `y_train` and `y_test`,
-    or `labels`: integers from 0, `(num_images,)` or `(num_images, 1)`. They may be left out.
+    or `labels`: integers from 0, `(num_images,)` or `(num_images, 1)`. They are optional in a
+    user's own file.
 
     Args:
         path: the file.
-        entry: an entry of `DATASETS` with which the arrays must agree; `None` for a user's own.
+        entry: entry of `DATASETS` that the arrays must match; `None` for a user's own file.
 
     Returns:
         Dict of the arrays: images `(num_images, height, width, channels)`, labels int64
@@ -55,16 +56,16 @@ def read_archive(path, entry=None):
             num_classes = len(entry["classes"]) if entry else len(result[x])
             result[y] = _check_labels(y, arrays[y], num_classes) if y in names else None
         return result
-    except Exception as error:  # damaged files make zipfile and NumPy raise errors of every kind
+    except Exception as error:  # zipfile and NumPy raise errors of many types for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{path} cannot be used: {reason}. It must hold {describe(entry)}. Repair, replace or "
-            f"delete the file."
+            "delete the file."
         ) from error
 
 
 def describe(entry=None):
-    """Says in words what `read_archive` expects in a file.
+    """Describes the contents that `read_archive` expects.
 
     Args:
         entry: as for `read_archive`.
@@ -82,18 +83,30 @@ def describe(entry=None):
     )
 
 
+def read_array_header(file):
+    """Reads the header of an `.npy` file.
+
+    Args:
+        file: binary file, positioned at the start.
+
+    Returns:
+        The shape, whether the order is Fortran's, and the dtype.
+    """
+    form = np.lib.format
+    if form.read_magic(file) == (1, 0):
+        return form.read_array_header_1_0(file)
+    return form.read_array_header_2_0(file)
+
+
 def _read_header(archive, name):
-    """Returns shape and dtype of an array. Decompresses the first bytes of it only."""
+    """Returns the shape and dtype of an array; decompresses only its first bytes."""
     if f"{name}.npy" not in archive.namelist():
         raise ValueError(f"it has no array `{name}`")
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
         start = io.BytesIO(member.read(HEADER_BYTES))
     try:
-        is_old = np.lib.format.read_magic(start) == (1, 0)
-        form = np.lib.format
-        read = form.read_array_header_1_0 if is_old else form.read_array_header_2_0
-        shape, _, dtype = read(start)
+        shape, _, dtype = read_array_header(start)
     except Exception as error:  # such as tokenize.TokenError, RecursionError
         raise ValueError(f"the header of `{name}` is damaged") from error
     if dtype.hasobject:
@@ -107,7 +120,7 @@ def _check_headers(headers, pairs, image_shape):
     for x, y in pairs.items():
         shape, dtype = headers[x]
         found = (*shape[1:], 1) if len(shape) == 3 else shape[1:]
-        image_shape = image_shape or found  # those of the first array
+        image_shape = image_shape or found  # of the first array
         valid = dtype == np.uint8 and found == image_shape and len(found) == 3
         if not valid or min(shape) < 1 or found[2] not in (1, 3):
             raise ValueError(f"`{x}` is {dtype} of shape {shape}")
@@ -130,5 +143,5 @@ def _read_array(archive, name):
 def _check_labels(name, labels, num_classes):
     lowest, highest = labels.min(), labels.max()
     if lowest < 0 or highest >= num_classes:
-        raise ValueError(f"`{name}` goes from {lowest} to {highest}")
+        raise ValueError(f"`{name}` ranges from {lowest} to {highest}")
     return labels.reshape(-1).astype("int64")

@@ -50,8 +50,8 @@ def test_arrays_come_in_one_form(path, save):
         ({"y_train": np.zeros(20)}, "`y_train` is float64"),
         ({"y_train": np.zeros(19, int)}, r"`y_train` is int64 of shape \(19,\)"),
         ({"y_train": np.array([None] * 20)}, "`y_train` holds Python objects"),
-        ({"y_test": np.array([0, 1, 10])}, "`y_test` goes from 0 to 10"),
-        ({"y_test": np.array([0, 1, -1])}, "`y_test` goes from -1 to 1"),
+        ({"y_test": np.array([0, 1, 10])}, "`y_test` ranges from 0 to 10"),
+        ({"y_test": np.array([0, 1, -1])}, "`y_test` ranges from -1 to 1"),
     ],
 )
 def test_arrays_of_another_form_are_refused(path, changes, reason):
@@ -85,7 +85,7 @@ def test_thousands_of_damaged_files_are_refused_or_whole(path, save, damage):
         except ValueError as error:
             assert "cannot be used" in str(error)
             refused += 1
-        else:  # what was damaged holds no data, such as a date
+        else:  # the damage is outside the data, such as in a date
             assert all(np.array_equal(arrays[name], whole[name]) for name in whole)
     assert refused > 1500
 
@@ -138,7 +138,7 @@ def test_hostile_headers_are_refused_before_anything_is_decompressed(
     assert all(0 < amount < 20_000 for amount in amounts)
 
 
-def test_what_is_no_regular_file_is_refused_at_once(path, tmp_path):
+def test_only_regular_files_are_read(path, tmp_path):
     os.mkfifo(path)
     for place in (path, tmp_path):
         with pytest.raises(ValueError, match="it is not a regular file"):
@@ -167,7 +167,7 @@ def test_own_arrays_may_lack_labels_and_a_channel_axis(path):
             {name: np.zeros((6, n, 8), "uint8") for n, name in ((8, "x_train"), (4, "x_test"))},
             "x_te",
         ),
-        ({"images": np.zeros((6, 8, 8), "uint8"), "labels": np.full(6, 6)}, "goes from 6 to 6"),
+        ({"images": np.zeros((6, 8, 8), "uint8"), "labels": np.full(6, 6)}, "ranges from 6 to 6"),
     ],
 )
 def test_own_arrays_of_another_form_are_refused(path, arrays, reason):

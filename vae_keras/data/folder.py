@@ -1,4 +1,4 @@
-"""A user's own images: PNG, JPEG and WebP files in a folder, its sub-folders their classes."""
+"""A user's own images: PNG, JPEG and WebP files in a folder, with sub-folders as classes."""
 
 import hashlib
 import os
@@ -17,22 +17,22 @@ from vae_keras.data.archive import MAX_BYTES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test"}
-MAX_BROKEN = 0.01  # share of the files
-GREY_TOLERANCE = 2  # levels between the channels of a grey image: WebP knows no grey
-PROGRESS_FROM = 1000  # files
+MAX_BROKEN = 0.01  # share of the files that may be unreadable
+GREY_TOLERANCE = 2  # levels between the channels of a grey image: WebP stores only colours
+PROGRESS_FROM = 1000  # files: with fewer, there is no progress bar
 NAMED = 10  # broken files that a message names
 
 
 def list_images(root):
-    """Lists the image files below a folder. Hidden files and folders are left out.
+    """Lists the image files below a folder, without hidden files and folders.
 
     Args:
         root: the folder.
 
     Returns:
-        Tuple of a `(name, size, mtime_ns)` for each file: its path relative to `root`, with
-        slashes; bytes; nanoseconds. The size is -1 if it is not a regular file. Files are ordered
-        by `name_hash`, which mixes the classes.
+        Tuple of `(name, size, mtime_ns)`, one for each file: its path relative to `root`, with
+        slashes, and its `size_and_mtime`. Files are ordered by `name_hash`, which mixes the
+        classes.
 
     Raises:
         ValueError: if there is no such folder or no image in it, or its sub-folders are splits.
@@ -51,31 +51,40 @@ def list_images(root):
             name
             for name in subfolders
             if not name.startswith((".", "__MACOSX"))
-            and os.path.realpath(os.path.join(folder, name)) not in seen  # links in a circle
+            and os.path.realpath(os.path.join(folder, name)) not in seen  # circular links
         ]
         for file in files:
             if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                 path = Path(folder, file)
-                entries.append((path.relative_to(root).as_posix(), *_size_and_mtime(path)))
+                entries.append((path.relative_to(root).as_posix(), *size_and_mtime(path)))
     if not entries:
         raise ValueError(f"{root} holds no images. Expected: files {', '.join(SUFFIXES)}")
     subfolders = {name.partition("/")[0] for name, *_ in entries if "/" in name}
     if "train" in subfolders and subfolders <= SPLIT_FOLDERS:
         raise ValueError(
             f"the sub-folders of {root} must be classes, not splits. Received: "
-            f"{', '.join(sorted(subfolders))}. Name the folder of the training images: the library "
-            f"splits it."
+            f"{', '.join(sorted(subfolders))}. Choose the folder of the training images: the "
+            "library splits it."
         )
     return tuple(sorted(entries, key=lambda entry: name_hash(entry[0])))
 
 
+def size_and_mtime(path):
+    """Returns a file's size in bytes, -1 if it is not regular, and its time of change in ns."""
+    try:
+        status = os.stat(path)
+    except OSError:  # such as a broken link
+        return -1, 0
+    return (status.st_size if stat.S_ISREG(status.st_mode) else -1), status.st_mtime_ns
+
+
 def name_hash(name):
-    """Maps a name to a number in [0, 1), which decides its split, today and on other machines.
+    """Maps a name to a number in [0, 1), the same on every machine, which decides its split.
 
     Args:
         name: path of a file, relative to the folder, or the number of an image as text.
     """
-    # A macOS file system decomposes the letters of a name.
+    # macOS file systems decompose accented letters.
     digest = hashlib.sha256(os.fsencode(unicodedata.normalize("NFC", name))).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -87,8 +96,8 @@ def split_classes(names):
         names: list of paths relative to the folder, with slashes.
 
     Returns:
-        The labels, int64 `(num_images,)`, and the class names, a tuple in alphabetical order:
-        `None` and `()` unless there are two sub-folders at least.
+        The labels, int64 `(num_images,)`, and the class names, a tuple in alphabetical order. With
+        fewer than two sub-folders they are `None` and `()`.
 
     Raises:
         ValueError: if images lie beside two or more sub-folders of images.
@@ -99,7 +108,7 @@ def split_classes(names):
         return None, ()
     if "" in parents:
         raise ValueError(
-            f"every image must lie in a sub-folder, its class, or none of them. Received: "
+            "either all images must lie in sub-folders, their classes, or none. Received: "
             f"{names[parents.index('')]} beside {len(classes)} sub-folders. Move such images."
         )
     labels = {name: label for label, name in enumerate(classes)}
@@ -107,15 +116,15 @@ def split_classes(names):
 
 
 def read_folder(root, files, image_size):
-    """Reads images, all in one size, or takes them from the user's cache.
+    """Reads images at one size, from the user's cache if possible.
 
-    The shorter side is resized to `image_size`, and the centre is cropped. Images are grey if the
-    pixels of all of them are, otherwise colour. Transparent images lie on white; of animations the
-    first picture counts. Photographs are turned as their camera says.
+    The shorter side is resized to `image_size`, and the centre is cropped. The result is grey if
+    all pixels are, otherwise in colour. Transparent images get a white background. Animations yield
+    their first frame. Photographs are rotated by the orientation that the camera recorded.
 
     Args:
         root: the folder.
-        files: what `list_images` returns.
+        files: the result of `list_images(root)`.
         image_size: height and width in pixels, divisible by 4.
 
     Returns:
@@ -123,12 +132,12 @@ def read_folder(root, files, image_size):
         files, a list. Files that cannot be read are left out, with a warning that names them.
 
     Raises:
-        ValueError: if `image_size` is not valid, the images would not fit into the memory, or more
-            than 1 % of the files cannot be read.
+        ValueError: if `image_size` is not valid, the images take more than 8 GiB, or more than 1 %
+            of the files cannot be read.
     """
     if not isinstance(image_size, (int, np.integer)) or image_size < 4 or image_size % 4:
         raise ValueError(
-            f"`image_size` must be a whole number divisible by 4, at least 4. "
+            "`image_size` must be a whole number divisible by 4, at least 4. "
             f"Received: {image_size!r}"
         )
     num_bytes = len(files) * image_size**2 * 3
@@ -147,24 +156,16 @@ def read_folder(root, files, image_size):
     return images, [files[position][0] for position in kept]
 
 
-def _size_and_mtime(path):
-    try:
-        status = os.stat(path)
-    except OSError:  # such as a link to nowhere
-        return -1, 0
-    return (status.st_size if stat.S_ISREG(status.st_mode) else -1), status.st_mtime_ns
-
-
 def _read_files(root, files, image_size):
-    """Returns the images, and the positions in `files` that they come from."""
+    """Returns the images and their positions in `files`."""
     images = np.empty((len(files), image_size, image_size, 3), "uint8")
     kept, broken, is_grey = [], [], True
     progress = tqdm(
         files, "reading images", unit="file", mininterval=1, disable=len(files) < PROGRESS_FROM
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as those of damaged EXIF data
-        # A header that announces too large an image is an error, before anything is decoded.
+        warnings.simplefilter("ignore")  # such as about damaged EXIF data
+        # A header with too large a size is an error, before anything is decoded.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for position, (name, size, _) in enumerate(progress):
             try:
@@ -172,18 +173,18 @@ def _read_files(root, files, image_size):
                     raise ValueError("not a regular file")
                 image = images[len(kept)]
                 image[:] = _read_image(os.path.join(root, name), image_size)
-            except Exception as error:  # Pillow's decoders raise errors of every kind
+            except Exception as error:  # Pillow's decoders raise errors of many types
                 broken.append(f"{name} ({' '.join(str(error).split()) or type(error).__name__})")
                 continue
             kept.append(position)
             is_grey = is_grey and (image.max(axis=-1) - image.min(axis=-1)).max() <= GREY_TOLERANCE
     if broken:
         more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        named = f"{len(broken)} of {len(files)} files in {root} cannot be read: "
-        named += ", ".join(broken[:NAMED]) + more
+        problem = f"{len(broken)} of {len(files)} files in {root} cannot be read: "
+        problem += ", ".join(broken[:NAMED]) + more
         if len(broken) > MAX_BROKEN * len(files):
-            raise ValueError(f"{named}. At most 1 % may be broken: repair or remove them.")
-        warnings.warn(f"{named}. They are left out.", stacklevel=5)
+            raise ValueError(f"{problem}. At most 1 % may be broken: repair or remove them.")
+        warnings.warn(f"{problem}. They are left out.", stacklevel=5)
     images = images[: len(kept)]
     return (np.ascontiguousarray(images[..., 1:2]) if is_grey else images), np.array(kept)
 
@@ -192,7 +193,7 @@ def _read_image(path, image_size):
     """Returns uint8 `(image_size, image_size, 1 or 3)`."""
     size = (image_size, image_size)
     with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
-        image.draft(None, (2 * image_size, 2 * image_size))  # large JPEGs at a fraction of the time
+        image.draft(None, (2 * image_size, 2 * image_size))  # decodes large JPEGs much faster
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I"):  # 16 bits
             image = Image.fromarray(np.round(np.asarray(image) / 257).astype("uint8"))
@@ -205,8 +206,8 @@ def _read_image(path, image_size):
 
 
 def _cache_path(root, image_size):
-    """Returns where the images of a folder are cached, or `None` if there is no place for it."""
-    key = f"1 {os.path.realpath(root)} {image_size}"  # 1: of what `_read_image` does
+    """Returns the path of a folder's cache, or `None` if there is no place for one."""
+    key = f"1 {os.path.realpath(root)} {image_size}"  # 1: the version of `_read_image`
     name = hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
     try:
         return Path(pooch.os_cache("vae_keras")) / "folders" / f"{name}.npz"
@@ -221,14 +222,14 @@ def _read_cache(path, fingerprint):
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) == fingerprint:
                 return arrays["images"], arrays["kept"]
-    except Exception:  # missing or damaged: the files are read, and the cache is written anew
+    except Exception:  # missing or damaged: the caller reads the files and writes a new cache
         pass
     return None
 
 
 def _write_cache(path, fingerprint, images, kept):
-    """Writes the whole cache or nothing: what cannot be written is no error."""
-    if path is None or not path.is_absolute():  # "~" itself, in older releases of platformdirs
+    """Writes the whole cache or nothing; a failure is not an error."""
+    if path is None or not path.is_absolute():  # a bare "~", from older releases of platformdirs
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

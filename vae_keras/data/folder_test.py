@@ -27,7 +27,7 @@ def write(path, array, **options):
 
 
 def read(root, image_size=8):
-    """Returns a dict from the name of a file to its image."""
+    """Returns a dict from file names to images."""
     images, names = read_folder(root, list_images(root), image_size)
     return dict(zip(names, images, strict=True))
 
@@ -102,7 +102,7 @@ def test_one_colour_image_makes_all_colour_and_transparency_is_white(tmp_path):
     assert (images["bits.png"] == 255).all() and (images["palette.png"] == 255).all()
 
 
-def test_the_first_picture_of_an_animation_counts(tmp_path):
+def test_animations_yield_their_first_frame(tmp_path):
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     for name in ("a.png", "a.webp"):
         options = {"lossless": True} if name.endswith("webp") else {}
@@ -126,7 +126,7 @@ def test_the_hash_of_a_name_is_uniform_fixed_and_the_same_on_macos():
     assert name_hash("u\u0308.png") == name_hash("ü.png")
 
 
-def test_few_broken_files_are_named_and_left_out_more_are_an_error(tmp_path):
+def test_few_broken_files_are_left_out_and_many_are_an_error(tmp_path):
     for number in range(150):
         write(tmp_path / f"{number}.png", np.full((8, 8), number, "uint8"))
     (tmp_path / "7.png").write_bytes(b"no image")
@@ -222,7 +222,7 @@ def test_without_a_place_for_a_cache_there_is_none(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"0.png", "file"}
 
 
-def test_links_in_a_circle_end(tmp_path):
+def test_circular_links_are_followed_once(tmp_path):
     write(tmp_path / "elsewhere" / "1.png", np.zeros((8, 8), "uint8"))
     write(tmp_path / "images" / "b" / "2.png", np.zeros((8, 8), "uint8"))
     (tmp_path / "images" / "a").symlink_to(tmp_path / "elsewhere")

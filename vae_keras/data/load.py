@@ -19,19 +19,19 @@ def load_images(name, split, fraction=1.0, image_size=32):
     """Loads one split of a data set.
 
     A data set of the catalogue comes from `$VAE_KERAS_DATA/<name>.npz`, from scikit-learn, or from
-    Keras's cache, after a download if need be; `sprites` are drawn. Its validation images are the
-    last tenth of the official training images, at most 5,000.
+    Keras's cache, downloaded if necessary; `sprites` are drawn. Its validation images are the last
+    tenth of the official training images, at most 5,000.
 
     A user's own images are the files of a folder (see `read_folder`) or the arrays of an `.npz`
     file (see `read_archive`). A hash of the file's name, or of the image's position in the array,
-    decides: about 80 % are training, 10 % validation and 10 % test images. `x_test` stays the
-    test; then about a tenth of `x_train` is for validation.
+    assigns about 80 % to training, 10 % to validation and 10 % to the test split. If the file has
+    `x_test`, that is the test split, and about a tenth of `x_train` is for validation.
 
     Args:
-        name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`, a text
+        name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`, a string
             or a `pathlib.Path`.
         split: `"train"`, `"validation"` or `"test"`.
-        fraction: share of the split, above 0 and at most 1: its first images, at least one.
+        fraction: share of the split to load, above 0 and at most 1: its first images, at least one.
         image_size: height and width in pixels of images from a folder, divisible by 4, and of
             `sprites`, 32 or 64. Other images keep their size.
 
@@ -61,7 +61,7 @@ def class_names(name, required=False):
 
     Args:
         name: as for `load_images`.
-        required: whether images without classes are an error; otherwise the tuple is empty.
+        required: whether images without classes are an error; otherwise they give an empty tuple.
 
     Raises:
         ValueError: if the file or the folder is not valid, or classes are required.
@@ -76,20 +76,20 @@ def class_names(name, required=False):
     if required and not classes:
         raise ValueError(
             f"a conditional model needs images with classes, and {name} has none. Sort them into "
-            f"sub-folders, one for each class; an .npz file has the classes in `labels`."
+            "sub-folders, one for each class, or add labels to the .npz file."
         )
     return classes
 
 
 def locate(name):
-    """Tells where a data set comes from, without reading it.
+    """Returns where a data set comes from, without reading it.
 
     Args:
         name: as for `load_images`.
 
     Returns:
-        `(name, place, stamp)`. The place is a path, `"scikit-learn"`, `"Keras's cache"`, or None of
-        what is drawn. The stamp of a path changes with the files.
+        `(name, place, stamp)`. The place is a path, `"scikit-learn"`, `"Keras's cache"`, or None
+        for drawn images. The stamp of a path changes with its files; otherwise it is None.
 
     Raises:
         ValueError: if `name`, `VAE_KERAS_DATA` or the folder is not valid.
@@ -97,7 +97,7 @@ def locate(name):
     name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if is_own(name):
         place = os.path.abspath(os.path.expanduser(name.removeprefix("folder:")))
-        stamp = folder.list_images if name.startswith("folder:") else _stamp
+        stamp = folder.list_images if name.startswith("folder:") else folder.size_and_mtime
         return name, place, stamp(place)
     if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(
@@ -108,11 +108,11 @@ def locate(name):
     if data_folder and not os.path.isdir(data_folder):
         raise ValueError(
             f"VAE_KERAS_DATA must be an existing folder. Received: {data_folder!r}. Create the "
-            f"folder, or unset the variable."
+            "folder, or unset the variable."
         )
     place = os.path.join(data_folder, f"{name}.npz")
     if data_folder and os.path.lexists(place):
-        return name, place, _stamp(place)
+        return name, place, folder.size_and_mtime(place)
     if name in SPRITES:
         return name, None, None
     return name, CACHE if DATASETS[name]["substitute"] else "scikit-learn", None
@@ -171,7 +171,7 @@ def _positions(images):
 
 
 def _split_by_hash(names, images, labels, borders=(0.8, 0.9)):
-    """Orders images by the hash of their names, which mixes the classes, and cuts at `borders`."""
+    """Sorts images by the hash of their names, which mixes the classes, and cuts at `borders`."""
     hashes = np.array([folder.name_hash(name) for name in names])
     order = np.argsort(hashes, kind="stable")
     parts = np.split(order, np.searchsorted(hashes[order], borders))
@@ -179,11 +179,3 @@ def _split_by_hash(names, images, labels, borders=(0.8, 0.9)):
         split: (images[part], None if labels is None else labels[part])
         for split, part in zip(SPLITS, parts, strict=True)
     }
-
-
-def _stamp(path):
-    try:
-        status = os.stat(path)
-        return status.st_size, status.st_mtime_ns
-    except OSError:
-        return None  # the reader says what is wrong

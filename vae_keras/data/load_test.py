@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """Caches of the test's own, no data folder, no proxy, nothing remembered."""
+    """Empty caches, no data folder, no proxy."""
     (tmp_path / "keras").mkdir()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -28,7 +28,7 @@ def places(tmp_path, monkeypatch):
 
 
 def numbered(number, *shape):
-    """Images that are filled with their own numbers."""
+    """Images, each filled with its own number."""
     return np.arange(number, dtype="uint8").reshape(-1, *(1,) * len(shape)) + np.zeros(
         shape, "uint8"
     )
@@ -122,7 +122,7 @@ def test_bad_arguments_are_refused(arguments, message):
         load_images(*arguments)
 
 
-def test_what_is_wrong_with_the_data_folder_is_said(places, monkeypatch):
+def test_errors_name_the_problem_of_the_data_folder(places, monkeypatch):
     monkeypatch.setenv("VAE_KERAS_DATA", write_mnist(places / "data", num_train=9))
     with pytest.raises(ValueError, match="too few images for a validation split"):
         load_images("mnist", "validation")

@@ -1,7 +1,7 @@
-"""Sprites: images drawn from five known factors, as those of dSprites are, and dSprites itself.
+"""Sprites: images drawn from five known factors, as in dSprites, and dSprites itself.
 
-Image number `i` of the 737,280 has the factors `factors(i)`: shape, scale, orientation, x and y in
-that order, y changing fastest, which is the order of the dSprites file.
+Image number `i` of 737,280 has the factors `factors(i)`: shape, scale, orientation, x and y. The
+images are in the order of the dSprites file, with y changing fastest.
 """
 
 import os
@@ -9,18 +9,19 @@ import zipfile
 
 import numpy as np
 
+from vae_keras.data.archive import read_array_header
 from vae_keras.data.catalogue import SHAPES
 
 NAMES = ("shape", "scale", "orientation", "x", "y")
 SIZES = (len(SHAPES), 6, 40, 32, 32)  # values of each factor
 NUM_IMAGES = int(np.prod(SIZES))
 SIDE = 64  # pixels
-# Lengths in pixels of an image of 64 x 64 at scale 1.
+# Lengths at scale 1, in pixels of a 64 x 64 image.
 SQUARE_SIDE, ELLIPSE_AXES, HEART_RADIUS = 20, (26, 14), 10
 SCALES = np.linspace(0.5, 1, SIZES[1])
 ANGLES = np.linspace(0, 2 * np.pi, SIZES[2])  # the first and the last are the same
 CENTRES = np.linspace(15.5, 47.5, SIZES[3])
-NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 60_000, 5000, 10_000  # validation: the last of training
+NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 60_000, 5000, 10_000  # validation: the end of training
 URL = "https://github.com/google-deepmind/dsprites-dataset"
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 CHUNK = 500  # images drawn at a time
@@ -40,7 +41,7 @@ def draw(values, size=SIDE):
 
     Args:
         values: factors as `factors` returns them, `(num_images, 5)`.
-        size: height and width, 64 pixels, or 32: then grey levels are means of 2 x 2 pixels.
+        size: height and width in pixels, 64 or 32. At 32, grey levels are means of 2 x 2 pixels.
 
     Returns:
         uint8, `(num_images, size, size, 1)`.
@@ -59,13 +60,13 @@ def draw(values, size=SIDE):
 
 
 def split_numbers():
-    """Returns the numbers of training and of test images: a random choice, always the same."""
+    """Returns the numbers of the training and the test images, a fixed random choice."""
     order = np.random.default_rng(0).permutation(NUM_IMAGES)[: NUM_TRAIN + NUM_TEST]
     return order[:NUM_TRAIN], order[NUM_TRAIN:]
 
 
 def read_sprites(name, place=None, image_size=SIDE // 2):
-    """Makes the arrays of the data set `sprites`, or of `dsprites`.
+    """Returns the arrays of the data set `sprites` or `dsprites`.
 
     Args:
         name: `"sprites"`, which are drawn, or `"dsprites"`.
@@ -77,15 +78,15 @@ def read_sprites(name, place=None, image_size=SIDE // 2):
         and `y_test`, the shapes, integers `(num_images,)`.
 
     Raises:
-        OSError: if there is no file of dSprites.
-        ValueError: if it is another file.
+        OSError: if there is no dSprites file.
+        ValueError: if `place` is another file.
     """
     if name == "dsprites" and place is None:
         raise OSError(
-            f"dSprites are not downloaded: they come without a checksum. Put {FILE} of {URL} into "
-            "a folder as dsprites.npz, and set VAE_KERAS_DATA to that folder. `sprites` need none."
+            f"dSprites is not downloaded: it has no official checksum. Save {FILE} from {URL} as "
+            "dsprites.npz in a folder, and set VAE_KERAS_DATA to that folder. `sprites` needs none."
         )
-    numbers = np.concatenate(split_numbers())  # together: the file is read once
+    numbers = np.concatenate(split_numbers())  # together, to read the file once
     values = factors(numbers)
     images = draw(values, image_size) if place is None else _read_dsprites(place, numbers)
     arrays = {}
@@ -95,22 +96,20 @@ def read_sprites(name, place=None, image_size=SIDE // 2):
 
 
 def split_factors(split):
-    """Returns the factors of the images that `load_images` gives, `(num_images, 5)`.
+    """Returns the factors of the images that `load_images` returns, `(num_images, 5)`.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
     """
     train, test = split_numbers()
-    validation = train[-NUM_VALIDATION:]
-    return factors(
-        {"train": train[:-NUM_VALIDATION], "validation": validation, "test": test}[split]
-    )
+    train, validation = train[:-NUM_VALIDATION], train[-NUM_VALIDATION:]
+    return factors({"train": train, "validation": validation, "test": test}[split])
 
 
 def _draw(values):
-    """Whether each pixel, at whole coordinates from 0, lies within the shape."""
+    """Returns whether each pixel, at whole coordinates from 0, lies within the shape."""
     shape, scale, orientation, x, y = values.T
-    # All of a sprite lies within a window of half the side around its centre.
+    # The whole sprite lies within a window around its centre, half as wide as the image.
     columns, across = (part[:, None] for part in _window(CENTRES[x]))
     rows, down = (part[..., None] for part in _window(CENTRES[y]))
     cosine, sine = (
@@ -128,7 +127,7 @@ def _draw(values):
 
 
 def _window(centres):
-    """Returns whole coordinates around centres, and their distances from these."""
+    """Returns whole coordinates around each centre, and their distances from it."""
     places = np.floor(centres).astype(int)[:, None] + np.arange(SIDE // 2) - SIDE // 4 + 1
     return places, (places - centres[:, None]).astype("float32")
 
@@ -142,20 +141,17 @@ def _in_ellipse(u, v):
 
 
 def _in_heart(u, v):
-    """The sextic heart curve, its point downwards."""
+    """Uses the sextic heart curve, with its point downwards."""
     u, v = u / HEART_RADIUS, -v / HEART_RADIUS
     return (u**2 + v**2 - 1) ** 3 <= u**2 * v**3
 
 
 def _read_dsprites(place, numbers):
-    """Reads images of the dSprites file, in blocks: as a whole they would take 3 GB."""
+    """Reads images from the dSprites file in blocks: the whole array takes 3 GB."""
     try:
         with zipfile.ZipFile(os.path.expanduser(place)) as archive:
             with archive.open("imgs.npy") as member:
-                if np.lib.format.read_magic(member) == (1, 0):
-                    header = np.lib.format.read_array_header_1_0(member)
-                else:
-                    header = np.lib.format.read_array_header_2_0(member)
+                header = read_array_header(member)
                 if header != ((NUM_IMAGES, SIDE, SIDE), False, np.dtype("uint8")):
                     raise ValueError(f"`imgs` is {header[2]} of shape {header[0]}")
                 images = np.empty((len(numbers), SIDE, SIDE, 1), "uint8")
@@ -167,7 +163,7 @@ def _read_dsprites(place, numbers):
                     images[chosen] = pixels.reshape(-1, SIDE, SIDE, 1)[numbers[chosen] - start]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{place} cannot be used: {error}. It must be the file of dSprites, with `imgs`, uint8 "
+            f"{place} cannot be used: {error}. It must be the dSprites file, with `imgs`, uint8 "
             f"of shape ({NUM_IMAGES}, {SIDE}, {SIDE})."
         ) from error
-    return 255 * images  # black and white are 0 and 1 there
+    return 255 * images  # 0 and 1 in the file

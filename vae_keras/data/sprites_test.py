@@ -63,13 +63,13 @@ def test_orientation_turns_a_full_circle_in_forty_values():
     assert extent(wide)[0] > 24 and extent(high)[1] > 24
 
 
-def test_all_of_a_sprite_is_inside_at_every_corner_and_orientation():
+def test_no_sprite_is_cut_off_at_any_corner_or_orientation():
     corners = itertools.product(range(3), [5], range(40), (0, 31), (0, 31))
     images = sprites.draw([*corners]) > 0
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     assert not any(edge.any() for edge in edges)
     areas = images.sum(axis=(1, 2, 3)).reshape(3, -1)
-    assert (areas.max(axis=1) / areas.min(axis=1) < 1.1).all()  # none is cut off
+    assert (areas.max(axis=1) / areas.min(axis=1) < 1.1).all()  # no sprite is cut off
 
 
 def test_small_images_are_means_of_the_large_ones():
@@ -83,7 +83,7 @@ def test_small_images_are_means_of_the_large_ones():
 
 @pytest.fixture
 def few(monkeypatch):
-    """A data set of a hundredth of the size."""
+    """Makes the data set a hundred times smaller."""
     for name in ("NUM_TRAIN", "NUM_TEST", "NUM_VALIDATION"):
         monkeypatch.setattr(sprites, name, getattr(sprites, name) // 100)
     monkeypatch.setattr("vae_keras.data.load.MAX_VALIDATION", 50)
@@ -119,10 +119,10 @@ def test_dsprites_are_read_from_its_file(few, monkeypatch, tmp_path):
 def test_another_file_is_no_dsprites(monkeypatch, tmp_path):
     monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
     np.savez(tmp_path / "dsprites.npz", imgs=np.zeros((5, 64, 64), "uint8"))
-    with pytest.raises(ValueError, match=r"uint8 of shape \(5, 64, 64\).*the file of dSprites"):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(5, 64, 64\).*the dSprites file"):
         load_images("dsprites", "train")
     (tmp_path / "dsprites.npz").unlink()
-    with pytest.raises(OSError, match="dSprites are not downloaded.*as dsprites.npz"):
+    with pytest.raises(OSError, match="dSprites is not downloaded.*as dsprites.npz"):
         load_images("dsprites", "train")
     (tmp_path / "dsprites.npz").write_bytes(b"no zip")
     with pytest.raises(ValueError, match="cannot be used: File is not a zip file"):
