@@ -1,1 +1,1 @@
-"""Images: of public data sets, of two that come with scikit-learn, and of a user's own."""
+"""Images from public data sets, from scikit-learn, drawn by formulas, or from a user's files."""

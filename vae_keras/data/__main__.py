@@ -8,30 +8,30 @@ from vae_keras.data.load import SPLITS, load_images, locate
 
 
 def main(arguments=None):
-    """Fetches data sets, so that runs side by side find them in a cache.
+    """Fetches data sets into caches, where parallel runs find them.
 
     Args:
         arguments: list of strings; `None` takes them from the command line.
 
     Returns:
-        The exit code: 0, or 1 after an error message of one line.
+        The exit code: 0, or 1 after a one-line error message.
     """
     parser = argparse.ArgumentParser(
         prog="python -m vae_keras.data",
-        description="Fetches data sets into Keras's cache, and images of a folder into the user's.",
+        description="Fetches data sets into Keras's cache, and a folder's images into the user's.",
     )
     names_help = f"{', '.join(DATASETS)}, folder:/path/to/images, or an .npz file"
     parser.add_argument("names", nargs="+", metavar="NAME", help=names_help)
     parser.add_argument(
-        "--image-size", type=int, default=32, help="pixels, for images of a folder (default: 32)"
+        "--image-size", type=int, default=32, help="pixels, for images in a folder (default: 32)"
     )
     options = parser.parse_args(arguments)
     try:
-        places = [locate(name)[1] for name in options.names]  # wrong names first, downloads later
+        places = [locate(name)[1] for name in options.names]  # refuses names before any download
         for name, place in zip(options.names, places, strict=True):
             splits = {split: load_images(name, split, 1.0, options.image_size) for split in SPLITS}
             counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
-            print(f"{name}: from {place or 'its formulas'}; images: {counts}", flush=True)
+            print(f"{name}: from {place or 'formulas'}; images: {counts}", flush=True)
     except (OSError, ValueError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -1,14 +1,14 @@
-"""What the data sets are: the shape of their images, their classes, their sources."""
+"""The data sets: the shape of their images, their classes and their sources."""
 
 DIGITS = tuple("0123456789")
 SHAPES = ("square", "ellipse", "heart")
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
-# substitute: the data set that stands in without a network; None if none is needed.
-# source: whose images these are, and on what terms.
-# files: where the official ones are, with their checksum and their place in Keras's cache. Keras
-# knows the same checksums; those of Fashion-MNIST are Zalando's.
+# substitute: the data set to use without a network; None if this one needs none.
+# source: the authors and the licence.
+# files: URL, checksum and path in Keras's cache of each official file. The checksums are Keras's;
+# those of Fashion-MNIST are Zalando's.
 DATASETS = {
     "fashion_mnist": {
         "image_shape": (28, 28, 1),
@@ -95,14 +95,14 @@ DATASETS = {
         "source": "dSprites: Matthey et al., 2017",
     },
 }
-SPRITES = ("sprites", "dsprites")  # whose images have known factors, see `vae_keras.data.sprites`
+SPRITES = ("sprites", "dsprites")  # images with known factors, see `vae_keras.data.sprites`
 
 
 def is_own(name):
-    """Tells whether a name means a user's own images.
+    """Returns whether a name refers to a user's own images.
 
     Args:
-        name: `folder:/path/to/images`, the path of a `.npz` file, or a key of `DATASETS`.
+        name: `folder:/path/to/images`, the path of an `.npz` file, or a key of `DATASETS`.
     """
     return isinstance(name, str) and (
         (name.startswith("folder:") and len(name) > len("folder:")) or name.endswith(".npz")

@@ -1,6 +1,6 @@
 """Data sets from their official files, which are downloaded into Keras's cache.
 
-A file is taken only if its checksum is right, and takes its place in the cache once it is whole.
+A file enters the cache only when it is complete and has the right checksum.
 """
 
 import gzip
@@ -17,15 +17,15 @@ from filelock import FileLock
 from vae_keras.data import archive
 from vae_keras.data.catalogue import DATASETS
 
-STALL_SECONDS = 30  # a download that receives nothing for so long has failed
+STALL_SECONDS = 30  # a download that receives nothing for this long has failed
 RETRIES = 2
 
 
 def read_download(name):
-    """Reads a data set, after downloading what the cache lacks.
+    """Reads a data set, after downloading the files that the cache lacks.
 
     Args:
-        name: a key of `DATASETS` that has files to download.
+        name: a key of `DATASETS` whose entry has `files`.
 
     Returns:
         Dict of `x_train` and `x_test`, uint8 `(num_images, height, width, channels)`, and
@@ -38,14 +38,14 @@ def read_download(name):
     try:
         paths = [fetch(*file) for file in entry["files"]]
         arrays = READERS[name](*paths)
-    except Exception as error:  # of the network, or of a reader
+    except Exception as error:  # from the network or a reader
         embedded = ", ".join(name for name, other in DATASETS.items() if not other["substitute"])
         raise OSError(
             f"the data set {name!r} is not available: {' '.join(str(error).split())}. Tried: "
             f"{name}.npz in $VAE_KERAS_DATA, Keras's cache, "
             f"{', '.join(url for url, *_ in entry['files'])}. Put {name}.npz into a folder, with "
             f"{archive.describe(entry)}, and set VAE_KERAS_DATA to that folder. These need no "
-            f"network: {embedded}; {entry['substitute']} is the one closest to {name}."
+            f"network: {embedded}; {entry['substitute']} is the closest to {name}."
         ) from error
     return {
         key: array.reshape(-1, *entry["image_shape"]) if key[0] == "x" else array.reshape(-1)
@@ -54,13 +54,13 @@ def read_download(name):
 
 
 def fetch(url, checksum, place):
-    """Returns the path of a file in Keras's cache, after downloading it if need be.
+    """Returns the path of a file in Keras's cache, downloaded if necessary.
 
-    A download that fails or stalls is tried again, `RETRIES` times. Of several processes one
-    downloads.
+    A download that fails or stalls is retried up to `RETRIES` times. Only one of several processes
+    downloads; the others wait.
 
     Args:
-        url: where the file is.
+        url: URL of the file.
         checksum: the hash of its content, `"sha256:..."` or `"md5:..."`.
         place: path in the cache, such as `"datasets/mnist.npz"`.
 
@@ -80,15 +80,15 @@ def fetch(url, checksum, place):
         progressbar=True,
         chunk_size=2**16,  # bytes
         timeout=STALL_SECONDS,
-        headers={"Accept-Encoding": "identity"},  # the checksum is that of the file as it is
+        headers={"Accept-Encoding": "identity"},  # the checksum is the uncompressed file's
     )
-    pooch.get_logger().setLevel("INFO")  # says what is downloaded and tried again
+    pooch.get_logger().setLevel("INFO")  # reports downloads and retries
     with FileLock(Path(folder, f".{name}.lock")):
         return Path(store.fetch(name, downloader=downloader))
 
 
 def cache_folder():
-    """Returns the folder where Keras keeps its files, or one for temporary files without a home."""
+    """Returns Keras's folder, in the folder of temporary files if the home is not writable."""
     home = os.path.expanduser("~")
     home = Path(home if os.access(home, os.W_OK) else tempfile.gettempdir())
     return Path(os.environ.get("KERAS_HOME") or home / ".keras")
@@ -110,7 +110,7 @@ def _read_cifar10(path):
     images, labels = [], []
     with tarfile.open(path) as files:
         for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
-            # Pickled, and checked by its SHA-256.
+            # A pickle, but its SHA-256 is checked.
             batch = pickle.load(files.extractfile(f"cifar-10-batches-py/{name}"), encoding="bytes")
             images.append(batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             labels.append(np.array(batch[b"labels"]))

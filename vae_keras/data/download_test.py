@@ -26,7 +26,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """A cache of the test's own, no data folder, no proxy, no patience, nothing remembered."""
+    """Empty caches, no data folder, no proxy, no retries."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("VAE_KERAS_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
@@ -155,7 +155,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(serve, places):
 
 
 @pytest.mark.parametrize("answer", ["nothing", "half of it", "a little at first"])
-def test_a_server_that_stalls_or_breaks_off_is_given_up(places, monkeypatch, answer):
+def test_a_download_that_stalls_or_breaks_off_fails(places, monkeypatch, answer):
     monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
     monkeypatch.setattr(download, "RETRIES", 1)
     calls = []

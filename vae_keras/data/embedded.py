@@ -1,4 +1,4 @@
-"""Two data sets that come with scikit-learn, and stand-ins for the others made from them."""
+"""Two data sets that come with scikit-learn, and stand-ins for public ones made from them."""
 
 import os
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from vae_keras.data.catalogue import DATASETS
 
-# Number of patches, and the columns of each photograph that they come from. They share no pixel.
-# `load_images` holds the last tenth of the training images out: 577 of 5,777.
+# Number of patches, and the ranges of columns they come from. The ranges share no pixel.
+# `load_images` holds out the last tenth of the training images: 577 of 5,777.
 PHOTO_REGIONS = {
     "train": (5200, [(0, 208), (400, 640)]),
     "validation": (577, [(208, 304)]),
@@ -19,11 +19,11 @@ def read_embedded(name):
     """Reads a data set that comes with scikit-learn.
 
     `digits` are its handwritten digits; the last 360 are the test images. `photos` are overlapping
-    patches of its two sample photographs, labelled by photograph: of the photographs themselves,
-    and of copies reduced to a half and a third of their size. Half of the patches are mirrored, and
-    each has its colour channels in random order, since the plain patches are so uniform that every
-    model memorises them. The last tenth of the training patches, which `load_images` holds out for
-    validation, shares no pixel with the rest, and neither do the test patches.
+    patches of its two sample photographs, labelled by photograph, at full size and reduced to a
+    half and a third. Half of the patches are mirrored, and each has its colour channels in random
+    order: plain patches are so uniform that every model memorises them. The splits share no pixel:
+    the last tenth of the training patches, which `load_images` holds out for validation, comes from
+    another region, and so do the test patches.
 
     Args:
         name: `"digits"` or `"photos"`.
@@ -58,14 +58,14 @@ def read_embedded(name):
 
 
 def write_stand_ins(folder, num_train=1000, num_test=200):
-    """Writes small files that look like the public data sets, made from the embedded ones.
+    """Writes small files in the form of the public data sets, made from the embedded ones.
 
-    They let a program run without a network, through `VAE_KERAS_DATA`; its results mean nothing.
-    Grey sets are enlarged digits. Colour sets are patches of photographs, labelled by the tenths
-    of their brightness, 0 the darkest.
+    With `VAE_KERAS_DATA` set to their folder, programs run without a network, but the results mean
+    nothing. Grey sets are enlarged digits. Colour sets are patches of photographs, labelled by
+    decile of brightness, 0 the darkest.
 
     Args:
-        folder: where to write the files; created if missing.
+        folder: folder of the files; created if missing.
         num_train: number of training images, 10 to 1,437.
         num_test: number of test images, 1 to 360.
 
@@ -74,7 +74,7 @@ def write_stand_ins(folder, num_train=1000, num_test=200):
     """
     if not 10 <= num_train <= 1437 or not 1 <= num_test <= 360:
         raise ValueError(
-            f"`num_train` must be from 10 to 1437 and `num_test` from 1 to 360. "
+            "`num_train` must be from 10 to 1437 and `num_test` from 1 to 360. "
             f"Received: num_train={num_train!r}, num_test={num_test!r}"
         )
     os.makedirs(folder, exist_ok=True)
@@ -93,7 +93,7 @@ def write_stand_ins(folder, num_train=1000, num_test=200):
 
 
 def _photo_patches(photos, number, regions, size=32):
-    """Patches of regions of all photographs, in a fixed random order."""
+    """Returns patches from regions of all photographs, and their labels, shuffled."""
     patches, labels = [], []
     for label, photo in enumerate(photos):
         for left, right in regions:
