@@ -1,4 +1,4 @@
-"""The package as users install it: what it imports, and a wheel outside the checkout."""
+"""The package as users install it: its imports, and a wheel outside the checkout."""
 
 import subprocess
 import sys

@@ -27,7 +27,7 @@ def folder(small_vae, tmp_path):
 
 @pytest.fixture
 def publish(folder, tmp_path, monkeypatch):
-    """A function that publishes the files of `folder` as `tiny`, in a checkout of its own."""
+    """Publishes the files of `folder` as `tiny` in a temporary checkout; returns their folder."""
     monkeypatch.setattr(published, "MODELS", tmp_path / "models")
     monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
     target = published.MODELS / "pretrained" / "tiny"

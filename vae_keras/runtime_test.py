@@ -214,7 +214,7 @@ def test_notices_are_shown_after_an_error(capfd):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_peak_memory_is_what_the_system_says():
+def test_peak_memory_matches_the_system():
     status = Path("/proc/self/status").read_text()
     kilobytes = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
     assert runtime.peak_memory() == pytest.approx(1024 * kilobytes / 1e9, rel=0.01)

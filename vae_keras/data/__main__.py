@@ -1,4 +1,4 @@
-"""`python -m vae_keras.data NAME...` fetches data sets and says where each comes from."""
+"""`python -m vae_keras.data NAME...` fetches data sets and prints their sources."""
 
 import argparse
 import sys

@@ -60,8 +60,8 @@ def read_embedded(name):
 def write_stand_ins(folder, num_train=1000, num_test=200):
     """Writes small files in the form of the public data sets, made from the embedded ones.
 
-    With `VAE_KERAS_DATA` set to their folder, programs run without a network, but the results mean
-    nothing. Grey sets are enlarged digits. Colour sets are patches of photographs, labelled by
+    With `VAE_KERAS_DATA` set to their folder, programs run without a network, but the results are
+    meaningless. Grey sets are enlarged digits. Colour sets are patches of photographs, labelled by
     decile of brightness, 0 the darkest.
 
     Args:

@@ -108,7 +108,7 @@ def split_classes(names):
         return None, ()
     if "" in parents:
         raise ValueError(
-            "either all images must lie in sub-folders, their classes, or none. Received: "
+            "either all images or none must be in sub-folders, one for each class. Received: "
             f"{names[parents.index('')]} beside {len(classes)} sub-folders. Move such images."
         )
     labels = {name: label for label, name in enumerate(classes)}
