@@ -33,11 +33,12 @@ def fetch(name, base_url=BASE_URL):
         ValueError: if no file of that name is published.
         OSError: if the download fails, or the file is not the published one.
     """
-    if name not in names():
+    hashes = _registry()
+    if name not in hashes:
         raise ValueError(
-            f"`name` must be a published file: {', '.join(names())}. Received: {name!r}"
+            f"`name` must be a published file: {', '.join(hashes)}. Received: {name!r}"
         )
-    sha256 = _registry()[name]
+    sha256 = hashes[name]
     path = MODELS / name
     if path.exists():
         if pooch.file_hash(path) != sha256:

@@ -45,12 +45,11 @@ def build_optimizer(learning_rate, learning_rate_schedule, num_steps):
     Raises:
         ValueError: if the schedule is unknown.
     """
-    if learning_rate_schedule not in ("linear", "constant"):
+    if learning_rate_schedule == "linear":
+        learning_rate = LinearSchedule(learning_rate, num_steps)
+    elif learning_rate_schedule != "constant":
         raise ValueError(
             '`learning_rate_schedule` must be "linear" or "constant". '
             f"Received: {learning_rate_schedule!r}"
         )
-    linear = learning_rate_schedule == "linear"
-    return keras.optimizers.Adam(
-        LinearSchedule(learning_rate, num_steps) if linear else learning_rate
-    )
+    return keras.optimizers.Adam(learning_rate)
