@@ -1,4 +1,4 @@
-"""What goes beyond the plain VAE: priors, posteriors, two levels and objectives to plug into it."""
+"""Extensions of the plain VAE: priors, posteriors, objectives, and a second level of codes."""
 
 from vae_keras.beyond import ladder, objectives, posteriors, priors
 

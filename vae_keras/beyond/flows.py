@@ -1,4 +1,4 @@
-"""An invertible network whose Jacobian determinant is known."""
+"""An invertible network with a known Jacobian determinant."""
 
 import keras
 from keras import ops
@@ -6,22 +6,22 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class CouplingFlow(keras.layers.Layer):
-    """Affine coupling layers: each scales and shifts one half of the numbers, given the other.
+    """Affine coupling layers: each scales and shifts half of the dimensions, given the other half.
 
-    The halves change places after each layer. It starts as the identity, up to the order of the
+    The halves swap after each layer. The flow starts as the identity, up to the order of the
     dimensions. Logarithms of scales stay within (-1, 1) in each layer.
 
     Args:
-        num_couplings: number of layers; with two or more every dimension is changed.
-        hidden_units: units of the network in each of them.
+        num_couplings: number of layers; two or more change every dimension.
+        hidden_units: hidden units of the network in each layer.
 
     Call arguments:
         z: `(batch_size, dim)`, two dimensions or more.
-        context: what the networks also read, `(batch_size, context_dim)`, or None.
+        context: further inputs of the networks, `(batch_size, context_dim)`, or None.
 
     Returns:
-        Pair of the images of `z`, of the same shape, and of the logarithm of the absolute
-        determinant of the Jacobian there, `(batch_size,)`.
+        The transformed `z`, of the same shape, and the logarithm of the absolute determinant of
+        the Jacobian at `z`, `(batch_size,)`.
 
     Reference:
         Dinh et al., 2017, "Density Estimation Using Real NVP", sections 3.2 to 3.5.
@@ -37,13 +37,16 @@ class CouplingFlow(keras.layers.Layer):
         if dim < 2:
             raise ValueError(f"a `CouplingFlow` needs two dimensions or more. Received: {dim}")
         self.num_kept = dim // 2
-        layer, self.networks = keras.layers.Dense, []
+        num_moved = dim - self.num_kept
+        num_inputs = self.num_kept + (context_shape[-1] if context_shape else 0)
+        self.networks = []
         for _ in range(self.num_couplings):
-            last = layer(2 * (dim - self.num_kept), kernel_initializer="zeros", dtype="float32")
-            network = keras.Sequential(
-                [layer(self.hidden_units, "relu", dtype="float32"), last], name="coupling"
-            )
-            network.build((None, self.num_kept + (context_shape[-1] if context_shape else 0)))
+            layers = [
+                keras.layers.Dense(self.hidden_units, "relu", dtype="float32"),
+                keras.layers.Dense(2 * num_moved, kernel_initializer="zeros", dtype="float32"),
+            ]
+            network = keras.Sequential(layers, name="coupling")
+            network.build((None, num_inputs))
             self.networks.append(network)
 
     def call(self, z, context=None):
@@ -56,7 +59,7 @@ class CouplingFlow(keras.layers.Layer):
         return z, log_det
 
     def invert(self, z, context=None):
-        """Returns what the flow maps to `z`, of the same shape."""
+        """Returns the input that the flow maps to `z`, of the same shape."""
         for network in reversed(self.networks):
             moved, kept = z[..., : -self.num_kept], z[..., -self.num_kept :]
             shift, log_scale = self._coupling(network, kept, context)
@@ -70,7 +73,7 @@ class CouplingFlow(keras.layers.Layer):
 
     @property
     def sizes(self):
-        """The arguments of the constructor, for the configuration of whatever holds the flow."""
+        """The constructor's arguments, for the configuration of the prior or posterior."""
         return {"num_couplings": self.num_couplings, "hidden_units": self.hidden_units}
 
     def get_config(self):

@@ -1,8 +1,8 @@
-"""Two levels of codes: an upper one, and a lower one whose prior depends on it.
+"""Two levels of codes: the prior of the lower level depends on the upper level.
 
 The first quarter of the latent dimensions is the upper level. Inference runs from the top down:
-the lower level's posterior is the prior that the drawn upper code gives it, multiplied by what the
-encoder saw in the image. The decoder of `LADDER` sees the lower level only.
+the lower level's posterior is the product of its prior, given the drawn upper code, and of the
+encoder's normal distribution. The decoder of `LADDER` sees only the lower level.
 
 >>> networks = build_networks(LADDER, (28, 28, 1), latent_dim=32)
 >>> vae = VAE(*networks, prior=LadderPrior(), posterior=LadderPosterior(), free_bits=0.05)
@@ -21,12 +21,12 @@ from vae_keras.priors import Prior
 
 
 def upper_dim(latent_dim):
-    """Returns how many of the latent dimensions are the upper level: the first quarter."""
+    """Returns the number of latent dimensions in the upper level: a quarter, at least 1."""
     return max(1, latent_dim // 4)
 
 
 def lower_logits(codes, image_shape):
-    """Maps the lower level of codes, `(batch_size, latent_dim)`, to logits."""
+    """Maps the lower level of codes, `(batch_size, latent_dim)`, to logits of images."""
     return RESIDUAL.logits(codes[:, upper_dim(codes.shape[-1]) :], image_shape)
 
 
@@ -36,10 +36,10 @@ LADDER = RESIDUAL._replace(logits=lower_logits)
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class LadderPrior(Prior):
-    """Standard normal upper codes; the lower level's moments are a network of them.
+    """Standard normal upper codes; a network maps them to the moments of the lower level.
 
     Args:
-        hidden_units: units of that network.
+        hidden_units: hidden units of the network.
     """
 
     def __init__(self, hidden_units=128, **kwargs):
@@ -58,7 +58,7 @@ class LadderPrior(Prior):
         self.network.build((None, self.upper_dim))
 
     def split(self, codes):
-        """Returns the parts of codes or moments, `(..., latent_dim)`, of either level."""
+        """Splits codes or moments, `(..., latent_dim)`, into the upper and the lower level."""
         return codes[..., : self.upper_dim], codes[..., self.upper_dim :]
 
     def lower(self, upper):
@@ -66,7 +66,7 @@ class LadderPrior(Prior):
         return ops.split(self.network(upper), 2, axis=-1)
 
     def join(self, upper, noise):
-        """Returns the codes of upper codes and of standard normal noise of the lower level."""
+        """Returns codes, given upper codes and standard normal noise for the lower level."""
         mean, log_var = self.lower(upper)
         return ops.concatenate([upper, mean + ops.exp(0.5 * log_var) * noise], axis=-1)
 
@@ -95,29 +95,28 @@ class LadderPosterior(DiagonalNormal):
     def lower(self, moments, upper, prior):
         """Returns the moments of the lower level's posterior, given upper codes.
 
-        The precisions of the encoder's and of the prior's normal distribution add up.
+        The precisions of the encoder's and the prior's normal distributions add up.
         """
-        (mean, log_var), (prior_mean, prior_log_var) = (
-            [prior.split(moment)[1] for moment in moments],
-            prior.lower(upper),
-        )
+        mean, log_var = (prior.split(moment)[1] for moment in moments)
+        prior_mean, prior_log_var = prior.lower(upper)
         variance = 1 / (ops.exp(-log_var) + ops.exp(-prior_log_var))
         mean = variance * (mean * ops.exp(-log_var) + prior_mean * ops.exp(-prior_log_var))
         return mean, ops.log(variance)
 
     def sample(self, moments, prior, draw):
-        pairs = [prior.split(moment)[0] for moment in moments]
-        upper = draw(pairs)
-        moments_below = self.lower(moments, upper, prior)
-        lower = draw(moments_below)
-        log_q = log_normal(upper, *pairs) + log_normal(lower, *moments_below)
+        upper_moments = [prior.split(moment)[0] for moment in moments]
+        upper = draw(upper_moments)
+        lower_moments = self.lower(moments, upper, prior)
+        lower = draw(lower_moments)
+        log_q = log_normal(upper, *upper_moments) + log_normal(lower, *lower_moments)
         return ops.concatenate([upper, lower], axis=-1), log_q
 
     def kl_parts(self, moments, z, log_q, prior):
-        above, (upper, _) = [prior.split(moment)[0] for moment in moments], prior.split(z)
+        upper_moments = [prior.split(moment)[0] for moment in moments]
+        upper, _ = prior.split(z)
         mean, log_var = self.lower(moments, upper, prior)
         prior_mean, prior_log_var = prior.lower(upper)
-        # In units of the prior, the lower level has a standard normal one.
+        # Standardised by its own prior, the lower level has a standard normal prior.
         mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
-        parts = [kl_per_dim(*above), kl_per_dim(mean, log_var - prior_log_var)]
+        parts = [kl_per_dim(*upper_moments), kl_per_dim(mean, log_var - prior_log_var)]
         return ops.concatenate(parts, axis=-1)

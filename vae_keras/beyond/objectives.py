@@ -1,4 +1,4 @@
-"""Objectives in place of the ELBO: tighter, with other weights, or of other distances."""
+"""Alternatives to the ELBO: a tighter bound, other weights, other distances."""
 
 import math
 
@@ -10,7 +10,7 @@ from vae_keras.objectives import ELBO
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class ImportanceWeighted(ELBO):
-    """The importance-weighted bound of several draws, tighter than the ELBO.
+    """The importance-weighted bound from several draws, tighter than the ELBO.
 
     Args:
         num_draws: number of draws, k.
@@ -38,12 +38,12 @@ class ImportanceWeighted(ELBO):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class BetaTC(ELBO):
-    """The negative ELBO in which `beta` weighs the total correlation of the codes alone.
+    """The negative ELBO in which `beta` weighs only the total correlation of the codes.
 
-    The densities of the aggregate posterior are those of the batch's mixture of posteriors, which
-    must be diagonal: minibatch-weighted sampling. In its published form each density is also
-    divided by the size of the data set N, which adds `(latent_dim - 1) * log(N)` to the total
-    correlation and changes no gradient; here it is left out.
+    Minibatch-weighted sampling: the mixture of the batch's posteriors, which must be diagonal,
+    replaces the aggregate posterior. The published form also divides each density by the size N of
+    the data set, which adds `(latent_dim - 1) * log(N)` to the total correlation and changes no
+    gradient; it is left out here.
 
     Reference:
         Chen et al., 2018, "Isolating Sources of Disentanglement in VAEs", sections 3.1 and 4.
@@ -56,7 +56,7 @@ class BetaTC(ELBO):
 
 
 def total_correlation(z, z_mean, z_log_var):
-    """Estimates log q(z) - sum_j log q(z_j) of the mixture of a batch's posteriors.
+    """Estimates log q(z) - sum_j log q(z_j) for the mixture of a batch's posteriors.
 
     Args:
         z: a draw from each posterior, `(batch_size, latent_dim)`.
@@ -64,7 +64,7 @@ def total_correlation(z, z_mean, z_log_var):
         z_log_var: logarithms of their variances.
 
     Returns:
-        Nats per image, `(batch_size,)`: its mean estimates the total correlation.
+        Nats per image, `(batch_size,)`; their mean estimates the total correlation.
     """
     squares = ops.square(z[:, None] - z_mean) * ops.exp(-z_log_var)
     log_probs = -0.5 * (squares + z_log_var + math.log(2 * math.pi))  # draw, posterior, dimension
@@ -75,9 +75,9 @@ def total_correlation(z, z_mean, z_log_var):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class MaximumMeanDiscrepancy(ELBO):
-    """Reconstruction, and the distance of the codes' distribution from the prior, not of each.
+    """Reconstruction loss plus the distance of the batch's codes, as a whole, from the prior.
 
-    `beta` weighs the squared distance, which is at most 2: a value of 1,000 is usual.
+    `beta` weighs the squared distance, which is at most 2; 1,000 is a usual weight.
 
     Reference:
         Zhao et al., 2019, "InfoVAE: Balancing Learning and Inference in Variational Autoencoders",
@@ -91,7 +91,7 @@ class MaximumMeanDiscrepancy(ELBO):
 
 
 def squared_discrepancy(z, other):
-    """Estimates the squared maximum mean discrepancy of two sets of codes, without bias.
+    """Estimates the squared maximum mean discrepancy between two sets of codes, without bias.
 
     The kernel is `exp(-squared_distance / (2 * latent_dim))`.
 
@@ -100,7 +100,7 @@ def squared_discrepancy(z, other):
         other: codes of the same shape.
 
     Returns:
-        A number without unit; below 0 by chance.
+        A dimensionless number, which chance can make negative.
 
     Reference:
         Gretton et al., 2012, "A Kernel Two-Sample Test", equation 3.
@@ -112,18 +112,18 @@ def squared_discrepancy(z, other):
         distances = ops.sum(ops.square(a[:, None] - b), axis=-1)
         return ops.sum(ops.exp(-distances / (2 * z.shape[-1])))
 
-    within = kernel(z, z) + kernel(other, other) - 2 * count  # without each code's own pair
+    within = kernel(z, z) + kernel(other, other) - 2 * count  # no code is paired with itself
     return within / (count * (count - 1)) - 2 * kernel(z, other) / count**2
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class Perceptual(ELBO):
-    """The negative ELBO, and a squared distance in the features of a fixed network.
+    """The negative ELBO plus a squared distance between the features of a fixed network.
 
     Args:
-        features: `keras.Model` from images in [0, 1] to a list of feature maps.
-        weight: of the distance: the mean squared difference of each map, times the number of
-            pixels and channels of an image, added up over maps.
+        features: `keras.Model` that maps images in [0, 1] to a list of feature maps.
+        weight: weight of the distance: the mean squared difference of each map, times the number
+            of pixels and channels of an image, summed over maps.
 
     Reference:
         Hou et al., 2017, "Deep Feature Consistent Variational Autoencoder", section 3.2.

@@ -19,7 +19,7 @@ IMAGES = RNG.integers(0, 256, (40, *SHAPE), dtype=np.uint8)
 
 
 def fixed_noise(vae, noise):
-    """Makes the model draw these numbers in place of its own noise."""
+    """Replaces the model's own noise with these numbers."""
     draws = iter(noise)
     vae.sampler = lambda pair: pair[0] + tf.exp(0.5 * pair[1]) * next(draws)
     vae.compile(run_eagerly=True)
@@ -66,7 +66,7 @@ def test_beta_tc_is_the_published_sum_of_three_terms(build_vae):
     information, correlation = log_given - log_together, log_together - log_apart
     dimension_wise = log_apart - stats.norm.logpdf(z).sum(-1)
     published = losses + information + beta * correlation + dimension_wise
-    # The size of the data set adds a constant, and the KL divergence is exact, not by one draw.
+    # The published form has an additional constant and estimates the KL divergence from one draw.
     constant = (beta - 1) * np.log(size)
     kl = 0.5 * (mean**2 + deviation**2 - 1 - 2 * np.log(deviation)).sum(-1)
     exact = kl - (log_given - stats.norm.logpdf(z).sum(-1))
@@ -80,7 +80,7 @@ def test_beta_tc_is_the_elbo_at_beta_1(build_vae):
 
 
 def test_total_correlation_of_a_normal_distribution():
-    """Of correlated codes it is -log(1 - rho^2) / 2, of independent ones 0."""
+    """It is -log(1 - rho^2) / 2 for correlated codes, 0 for independent ones."""
     noise, tiny = RNG.standard_normal((2000, 2)), np.full((2000, 2), np.log(0.01))
     for rho in (0.0, 0.9):
         z_mean = np.stack([noise[:, 0], rho * noise[:, 0] + np.sqrt(1 - rho**2) * noise[:, 1]], 1)

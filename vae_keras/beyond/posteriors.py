@@ -1,4 +1,4 @@
-"""A posterior that is more than a diagonal normal distribution."""
+"""A posterior that is more flexible than a diagonal normal distribution."""
 
 import keras
 from keras import ops
@@ -10,11 +10,11 @@ from vae_keras.priors import Prior
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class FlowPosterior(DiagonalNormal):
-    """A `CouplingFlow` after the diagonal normal, with the encoder's outputs as its context.
+    """A diagonal normal, transformed by a `CouplingFlow` with the encoder's outputs as context.
 
     Args:
-        num_couplings: number of its coupling layers.
-        hidden_units: units of the network in each of them.
+        num_couplings: number of coupling layers.
+        hidden_units: hidden units of the network in each layer.
 
     References:
         Rezende & Mohamed, 2015, "Variational Inference with Normalizing Flows", section 4; for the
@@ -32,7 +32,7 @@ class FlowPosterior(DiagonalNormal):
 
     def center(self, moments, prior):
         z, log_det = self.flow(moments[0], ops.concatenate(moments, axis=-1))
-        # The volume of the flow, shared out among the dimensions.
+        # Spreads the change of volume evenly over the dimensions.
         return z, moments[1] + 2 * log_det[:, None] / z.shape[-1]
 
     def sample(self, moments, prior, draw):
@@ -41,7 +41,7 @@ class FlowPosterior(DiagonalNormal):
         return z, log_q - log_det
 
     def kl_parts(self, moments, z, log_q, prior):
-        return Prior.kl_parts(prior, moments, z, log_q)  # by one draw, whatever the prior
+        return Prior.kl_parts(prior, moments, z, log_q)  # from one draw, with any prior
 
     def get_config(self):
         return {**super().get_config(), **self.flow.sizes}

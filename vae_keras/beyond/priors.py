@@ -1,4 +1,4 @@
-"""Trained priors: a mixture of posteriors, and a normal distribution bent by a flow."""
+"""Trained priors: a mixture of posteriors, and a normal distribution transformed by a flow."""
 
 import math
 
@@ -12,7 +12,7 @@ from vae_keras.priors import Prior
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VampPrior(Prior):
-    """The mean of the posteriors of trained pseudo-inputs, which `adapt` starts at images.
+    """The mixture of the posteriors of trained pseudo-inputs, which `adapt` sets to images.
 
     Args:
         num_inputs: number of pseudo-inputs, K.
@@ -34,7 +34,7 @@ class VampPrior(Prior):
             initializer=keras.initializers.RandomUniform(0, 1),
             name="pseudo_inputs",
         )
-        # A function, since the encoder's weights are the model's and not a part of this layer.
+        # A function, because the encoder's weights belong to the model, not to this layer.
         self.components = lambda: encoder(ops.clip(self.pseudo_inputs, 0, 1))
 
     def adapt(self, images):
@@ -43,7 +43,7 @@ class VampPrior(Prior):
         )
 
     def log_prob(self, z):
-        # As matrix products: the differences of all codes and components would fill the memory.
+        # Matrix products, because the differences of all codes and components take too much memory.
         mean, log_var = self.components()
         precision = ops.exp(-log_var)
         squares = ops.matmul(ops.square(z), ops.transpose(precision))
@@ -53,7 +53,7 @@ class VampPrior(Prior):
         return ops.logsumexp(log_probs, axis=-1) - math.log(self.num_inputs)
 
     def sample(self, num_codes, draw):
-        # Of K equal draws each is the largest equally often.
+        # Each of K independent draws is equally likely to be the largest.
         chosen = ops.argmax(self._noise(num_codes, draw, self.num_inputs), axis=-1)
         return draw([ops.take(moment, chosen, axis=0) for moment in self.components()])
 
@@ -63,11 +63,11 @@ class VampPrior(Prior):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class FlowPrior(Prior):
-    """A normal distribution bent by an invertible network, `CouplingFlow`.
+    """A standard normal distribution, transformed by a `CouplingFlow`.
 
     Args:
-        num_couplings: number of its coupling layers.
-        hidden_units: units of the network in each of them.
+        num_couplings: number of coupling layers.
+        hidden_units: hidden units of the network in each layer.
 
     Reference:
         Dinh et al., 2017, "Density Estimation Using Real NVP", section 3.

@@ -17,6 +17,7 @@ from vae_keras.losses import kl_divergence
 from vae_keras.networks import build_networks
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import Prior, StandardNormal
+from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
 
 SHAPE = (8, 8, 1)
@@ -32,7 +33,7 @@ KINDS = {
 
 
 def shaken(vae):
-    """Moves every weight of the prior and of the posterior off its start."""
+    """Moves every weight of the prior and the posterior away from its initial value."""
     for weight in vae.prior.trainable_weights + vae.posterior.trainable_weights:
         weight.assign_add(0.3 * RNG.standard_normal(weight.shape))
     return vae
@@ -48,7 +49,7 @@ def log_normal(z, mean, log_var):
 
 
 def jacobian_log_det(function, z):
-    """The log-determinant of a function's Jacobian at each row, by differentiation."""
+    """Log-determinants of a function's Jacobian, one per row, by automatic differentiation."""
     z = tf.constant(z)
     with tf.GradientTape() as tape:
         tape.watch(z)
@@ -179,7 +180,7 @@ def test_ladder_parts_are_one_for_each_dimension(build_vae):
     moments = vae.moments(IMAGES)
     z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
     assert vae.posterior.kl_parts(moments, z, log_q, vae.prior).shape == (40, 8)
-    # An encoder that saw nothing below leaves the lower level to its prior.
+    # Where the encoder's variances are huge, the lower level's posterior is its prior.
     nothing = np.concatenate([np.zeros((40, 2)), np.full((40, 6), 40.0)], 1).astype("float32")
     parts = vae.posterior.kl_parts((moments[0], nothing), z, log_q, vae.prior)
     np.testing.assert_allclose(parts[:, 2:], 0, atol=1e-5)
@@ -213,7 +214,7 @@ def test_a_vae_trains_samples_is_measured_and_saved(vae, tmp_path):
     terms = likelihood.elbo_terms(vae, IMAGES)
     bounds = [likelihood.nll(vae, IMAGES, num_samples=samples) for samples in (1, 50)]
     assert bounds[1] < bounds[0]
-    assert abs(bounds[0] + terms["elbo"]) < 3  # both are the negative ELBO by one draw an image
+    assert abs(bounds[0] + terms["elbo"]) < 3  # both estimate the ELBO from one draw per image
     vae.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.encode(IMAGES), vae.encode(IMAGES))
@@ -224,7 +225,7 @@ def test_a_vae_trains_samples_is_measured_and_saved(vae, tmp_path):
 
 
 def test_importance_weighting_gives_the_exact_likelihood(build_vae):
-    """With a narrow grid of codes, log p(x) is a sum that knows nothing of the posterior."""
+    """On a fine grid of codes, log p(x) is a sum that does not depend on the posterior."""
     axis = np.linspace(-10, 10, 161, dtype="float32")
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     for kind in ("vamp", "flow", "ladder", "flow_posterior"):
@@ -239,13 +240,9 @@ def test_importance_weighting_gives_the_exact_likelihood(build_vae):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_densities_are_in_float32_under_mixed_precision(build_vae, kind):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         vae = shaken(build_vae("residual", latent_dim=4, **KINDS[kind]()))
         vae.fit(IMAGES, batch_size=8, verbose=0)
-    finally:
-        keras.config.set_dtype_policy(policy)
     moments = vae.moments(IMAGES)
     z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
     kl_parts = vae.posterior.kl_parts(moments, z, log_q, vae.prior)
