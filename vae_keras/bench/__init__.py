@@ -1,1 +1,1 @@
-"""Speed beside stock Keras and PyTorch: `python -m vae_keras.bench`."""
+"""Compares the speed with stock Keras and PyTorch: `python -m vae_keras.bench`."""

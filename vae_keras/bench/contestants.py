@@ -1,10 +1,10 @@
-"""The contestants of the bench: one network, trained in one way in each process.
+"""The contestants of the benchmark: each trains the same network in its own way and process.
 
-A contestant is a function from options to a dict: `train`, a function that works for an epoch and
-calls its argument after each batch; `work`, images or operations between the first of these calls
-and the last; `validate`, a function that returns the ELBO of validation images; and what describes
-the contestant. Modules are imported where they are used: a process loads TensorFlow or PyTorch,
-never both.
+A contestant is a function that maps options to a dict: `train`, a function that trains for an epoch
+and calls its argument after each batch; `work`, the number of images or operations between the
+first and the last of these calls; `validate`, a function that returns the ELBO of validation
+images; and facts about the contestant. Imports are local, because a process loads TensorFlow or
+PyTorch, never both.
 """
 
 import itertools
@@ -23,13 +23,13 @@ _contestant = {}  # of this process
 
 
 def start(options):
-    """Sets up the contestant of this process, and lets it work once, which compiles.
+    """Sets up this process's contestant and trains it for an epoch, which compiles it.
 
     Args:
-        options: dict with `kind`, one of `KINDS`, and with the options of that function.
+        options: dict with `kind`, one of `KINDS`, and the options of that function.
 
     Returns:
-        Dict of what describes the contestant.
+        Dict of facts about the contestant.
     """
     _contestant.update(KINDS[options["kind"]](options))
     _contestant["train"](lambda: None)
@@ -37,46 +37,46 @@ def start(options):
 
 
 def measure():
-    """Trains for an epoch, and times it from the end of the first batch to the end of the last.
+    """Trains for an epoch and times it from the end of the first batch to the end of the last.
 
-    What a call costs once is no part of a throughput: the first batch waits for the pipeline, and
-    where Keras's `fit` is given an array it ends with a wait for the tuning thread of tf.data,
-    which in TensorFlow 2.21 sleeps for as long again as it has run.
+    This leaves out the fixed costs of a call. The first batch waits for the pipeline, and Keras's
+    `fit` on an array ends with a wait for the tuning thread of tf.data, which in TensorFlow 2.21
+    sleeps for as long as it has run.
 
     Returns:
-        Dict of `rate`, work per second, and `memory`, bytes, the peak.
+        Dict of `rate`, work per second, and `memory`, the peak in bytes.
     """
     ends = []
     _contestant["train"](lambda: ends.append(time.perf_counter()))
-    unit = 1 if sys.platform == "darwin" else 1024  # of the peak of memory
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes per unit of the peak
     memory = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"rate": _contestant["work"] / (ends[-1] - ends[0]), "memory": memory}
 
 
 def learn(options, limit):
-    """Sets up a contestant and trains it: how good is the model after how long?
+    """Sets up a contestant, trains it, and measures its ELBO over time.
 
     Args:
-        options: as of `start`, with `dataset`, the name of a data set, and `seed`. With `epochs`
-            the training ends after so many.
+        options: as for `start`, with `dataset`, the name of a data set, and `seed`; optionally
+            `epochs`, the largest number of epochs.
         limit: seconds after which no epoch begins.
 
     Returns:
-        List of pairs after each epoch: the seconds of training so far, which include compiling and
-        leave out validation, and the ELBO of all validation images, nats per image.
+        List of pairs, one after each epoch: the seconds of training so far, with compiling and
+        without validation, and the ELBO of all validation images, nats per image.
     """
     contestant, curve, seconds = KINDS[options["kind"]](options), [], 0.0
     for epoch in itertools.count(1):
-        ends, start = [], time.perf_counter()
+        ends, begin = [], time.perf_counter()
         contestant["train"](lambda ends=ends: ends.append(time.perf_counter()))
-        seconds += ends[-1] - start
+        seconds += ends[-1] - begin
         curve.append((seconds, float(contestant["validate"]())))
         if seconds >= limit or epoch == options.get("epochs"):
             return curve
 
 
 def choose_images(options):
-    """Returns uint8 images for training: of the `dataset` that is named, or else random ones."""
+    """Returns uint8 training images: of `dataset` if it is among the options, otherwise random."""
     if "dataset" in options:
         return load_images(options["dataset"], "train")[0]
     shape = options["num_images"], *options["image_shape"]
@@ -84,7 +84,7 @@ def choose_images(options):
 
 
 def fit_with_clock(fit, **arguments):
-    """Returns `train` for a model's `fit` with these arguments."""
+    """Returns `train` of a contestant, from a model's `fit` and its arguments."""
     from keras.callbacks import LambdaCallback
 
     def train(end):
@@ -95,7 +95,7 @@ def fit_with_clock(fit, **arguments):
 
 
 def ours(options):
-    """Trains as notebook 02 does, from the first step of its recipe."""
+    """Trains as notebook 02 does, with its recipe from the first step."""
     from vae_keras import runtime
 
     machine = runtime.configure()
@@ -136,9 +136,9 @@ def count_operations(graph):
     """Counts the additions and multiplications in a graph's matrix products and convolutions.
 
     Args:
-        graph: `tf.Graph` with known shapes. What works element by element is not counted.
+        graph: `tf.Graph` with known shapes. Elementwise operations are not counted.
     """
-    # Where, among inputs and outputs, the smaller image and the kernel are.
+    # Positions of the smaller image and of the kernel among the inputs and outputs.
     places = {"Conv2D": (2, 1), "Conv2DBackpropInput": (2, 1), "Conv2DBackpropFilter": (2, 3)}
     total = 0
     for operation in graph.get_operations():
@@ -155,7 +155,7 @@ def count_operations(graph):
 def stock_keras(options):
     """Trains as Keras's VAE example does: Adam, float32, `fit` on a float32 array."""
     from vae_keras import VAE, build_networks
-    from vae_keras.runtime import keras, tf  # started quietly; nothing is set
+    from vae_keras.runtime import keras, tf  # only hides notices: nothing is configured
 
     ops = keras.ops
 
@@ -171,7 +171,7 @@ def stock_keras(options):
                 noise = keras.random.normal(ops.shape(z_mean), seed=self.seed_generator)
                 logits = self.decoder(z_mean + ops.exp(0.5 * z_log_var) * noise)
                 losses = keras.losses.binary_crossentropy(images, logits, from_logits=True)
-                losses *= images.shape[-1]  # Keras's loss is a mean over channels
+                losses *= images.shape[-1]  # Keras's loss is the mean over channels
                 kl = -0.5 * (1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var))
                 loss = ops.mean(ops.sum(losses, axis=(1, 2)) + ops.sum(kl, axis=1))
             gradients = tape.gradient(loss, self.trainable_weights)
@@ -181,19 +181,19 @@ def stock_keras(options):
     keras.utils.set_random_seed(options.get("seed", 0))
     images, batch_size = choose_images(options).astype("float32") / 255, options["batch_size"]
     networks = build_networks("residual", images.shape[1:], LATENT_DIM)
-    vae, judged = StockVAE(*networks), VAE(*networks)
+    vae, evaluated = StockVAE(*networks), VAE(*networks)  # they share their weights
     vae.compile(optimizer=keras.optimizers.Adam(1e-3))
-    judged.compile()
+    evaluated.compile()
     return {
         "train": fit_with_clock(vae.fit, x=images, batch_size=batch_size),
-        "validate": lambda: elbo(judged, options),
+        "validate": lambda: elbo(evaluated, options),
         "work": len(images) - batch_size,
         "precision": "float32",
     }
 
 
 def pytorch(options):
-    """Trains with Adam in PyTorch, on the `gpu` or not, `compiled` in bfloat16 or else eagerly."""
+    """Trains with Adam in PyTorch, on a GPU if `gpu`; `compiled` in bfloat16, otherwise eagerly."""
     import torch
 
     compiled, batch_size = options["compiled"], options["batch_size"]
@@ -235,11 +235,11 @@ def pytorch(options):
 
 
 def torch_vae(image_shape):
-    """Builds the network `residual` in PyTorch, weight for weight.
+    """Builds the network `residual` in PyTorch, with the same weights.
 
     Returns:
-        `torch.nn.Module` from images in [0, 1], `(batch_size, channels, height, width)`, to minus
-        their ELBO, nats per image, `(batch_size,)`.
+        `torch.nn.Module` that maps images in [0, 1], `(batch_size, channels, height, width)`, to
+        their negative ELBO, nats per image, `(batch_size,)`.
     """
     import torch
     from torch import nn
@@ -286,7 +286,7 @@ def torch_vae(image_shape):
 
 
 def matrix_product(options):
-    """Multiplies square matrices: the machine's own rate, in operations per second."""
+    """Multiplies square matrices, which gives the machine's own rate in operations per second."""
     from vae_keras.runtime import tf
 
     matrix = tf.cast(tf.random.normal((MATRIX_SIZE, MATRIX_SIZE)), options["precision"])

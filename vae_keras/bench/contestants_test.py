@@ -23,7 +23,7 @@ def test_keras_trains_on_every_batch(kind):
     assert contestant["precision"] == "float32"
 
 
-def test_ours_says_where_it_runs_and_what_a_step_costs():
+def test_ours_reports_its_machine_and_its_operations():
     described = contestants.start({"kind": "ours", **OPTIONS})
     measured = contestants.measure()
     assert measured["rate"] > 0 and 1e8 < measured["memory"] < 1e11
@@ -31,7 +31,7 @@ def test_ours_says_where_it_runs_and_what_a_step_costs():
     assert described["device"] and described["threads"] >= 1
     networks = build_networks("residual", (8, 8, 3), contestants.LATENT_DIM)
     weights = sum(network.count_params() for network in networks)
-    assert described["operations"] > 2 * weights  # each weight multiplies at least once
+    assert described["operations"] > 2 * weights  # each weight is in one product or more
 
 
 def test_pytorch_trains_the_same_network():
@@ -49,7 +49,7 @@ def test_the_loss_in_pytorch_is_that_of_ours(build_vae):
     torch = pytest.importorskip("torch")
     images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     theirs = contestants.torch_vae((8, 8, 1))
-    for weight in theirs.parameters():  # posteriors are then the prior, logits 0
+    for weight in theirs.parameters():  # makes the posterior equal to the prior, and logits 0
         torch.nn.init.zeros_(weight)
     ours = build_vae("residual", latent_dim=contestants.LATENT_DIM)
     for weight in ours.trainable_weights:
@@ -59,14 +59,14 @@ def test_the_loss_in_pytorch_is_that_of_ours(build_vae):
 
 
 @pytest.mark.parametrize("kind", ["ours", "stock_keras", "pytorch"])
-def test_a_contestant_learns_and_is_judged_on_validation_images(kind):
+def test_a_contestant_learns_and_is_evaluated_on_validation_images(kind):
     if kind == "pytorch":
         pytest.importorskip("torch")
     options = {"kind": kind, "compiled": False, "gpu": False, "batch_size": 32, "seed": 1}
     curve = contestants.learn({**options, "dataset": "digits", "epochs": 3}, limit=60)
     seconds, elbos = zip(*curve, strict=True)
     assert len(curve) == 3 and 0 < seconds[0] < seconds[1] < seconds[2]
-    assert -64 * 0.7 < elbos[0] < elbos[2] < -10  # 0.7 nats a pixel is the uniform guess
+    assert -64 * 0.7 < elbos[0] < elbos[2] < -10  # logits of 0 cost 0.69 nats per pixel
     assert len(contestants.learn({**options, "dataset": "digits"}, limit=0)) == 1
 
 
@@ -97,6 +97,6 @@ def test_operations_of_each_kind_are_counted():
     assert count(lambda a, b: tf.matmul(a, b, transpose_a=True), (7, 4), (7, 6)) == 2 * 4 * 7 * 6
     forward = 2 * 4 * (4 * 4) * (3 * 3 * 2 * 5)
     assert count(convolve, (4, 8, 8, 2)) == forward
-    # The gradients with respect to the image and to the kernel cost as much each.
+    # Each of the two gradients, of the image and of the kernel, costs as much.
     assert count(gradients, (4, 8, 8, 2)) == 3 * forward
     assert count(layer, (4, 8, 8, 2)) == 2 * 4 * (8 * 8) * (3 * 3 * 2 * 5)

@@ -1,4 +1,4 @@
-"""Measures the contestants in turns, each in a process of its own."""
+"""Measures the contestants in turns, each in its own process."""
 
 import argparse
 import multiprocessing
@@ -18,7 +18,7 @@ from vae_keras.study.execute import visible_gpus
 
 OURS, STOCK = "vae_keras", "stock Keras"
 TRAINING = {
-    OURS: {"kind": "ours"},  # first: PyTorch computes where TensorFlow does
+    OURS: {"kind": "ours"},  # first: PyTorch uses a GPU only if TensorFlow does
     STOCK: {"kind": "stock_keras"},
     "PyTorch, eager": {"kind": "pytorch", "compiled": False},
     "PyTorch, compiled, bfloat16": {"kind": "pytorch", "compiled": True},
@@ -36,10 +36,10 @@ COMPARED = {
     for shape in ((28, 28, 1), (32, 32, 3))
     for batch_size in (64, 128)
 }
-# ELBOs of validation images, nats per image, and what trains until they are reached.
+# ELBOs of validation images to reach, nats per image.
 TARGETS = {"fashion_mnist": (-245.5, -242.0), "cifar10": (-1848.0, -1840.0)}
-LENGTHS = (1, 2, 3, 4)  # epochs of ours: its schedule ends with the training
-LIMIT = 600  # seconds
+LENGTHS = (1, 2, 3, 4)  # epochs of our trainings, one each: the schedule ends with the training
+LIMIT = 600  # seconds of training
 LEARNING = {name: {"batch_size": 128, **kind} for name, kind in TRAINING.items()}
 LEARNING[OURS]["batch_size"] = 64
 COSTS = {
@@ -52,7 +52,7 @@ COSTS = {
 def main(arguments=None):
     """Measures; writes `bench.csv`, `bench.md` and `images/bench.png`, and prints the tables."""
     parser = argparse.ArgumentParser(prog="python -m vae_keras.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all by default")
     parts = parser.parse_args(arguments).parts or list(PARTS)
     if not set(parts) <= set(PARTS):
         parser.error(f"unknown part. Valid parts: {', '.join(PARTS)}")
@@ -70,7 +70,7 @@ def main(arguments=None):
 
 
 def measure_training(rounds=7):
-    """Yields rows of images/s, beside those of stock Keras and the rate of matrix products."""
+    """Yields rows of images/s, relative to stock Keras and to the rate of matrix products."""
     for group, sizes in COMPARED.items():
         declared = {name: SIZES | sizes | kind for name, kind in (TRAINING | PRODUCTS).items()}
         rates, facts = take_turns(declared, rounds)
@@ -87,14 +87,14 @@ def measure_training(rounds=7):
 
 
 def measure_costs(rounds=3):
-    """Yields rows of our images/s by size, one size after the other."""
+    """Yields rows of our images/s for each size."""
     for name, sizes in COSTS.items():
         rates, facts = take_turns({OURS: SIZES | sizes | TRAINING[OURS]}, rounds)
         yield {"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}
 
 
 def measure_quality(rounds=3):
-    """Yields rows of the seconds to each ELBO of `TARGETS`, and of the best one in `LIMIT`."""
+    """Yields rows of the seconds to each ELBO of `TARGETS`, and of the best ELBO in `LIMIT`."""
     for dataset, targets in TARGETS.items():
         curves, common = {}, {"dataset": dataset, "gpu": bool(visible_gpus())}
         for seed in range(rounds):  # in turns
@@ -111,7 +111,7 @@ def measure_quality(rounds=3):
             row = {"group": dataset, "name": name}
             for target in targets:
                 times = seconds[name, target]
-                with np.errstate(invalid="ignore"):  # where neither arrives
+                with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
                     ratios = seconds[STOCK, target][: len(times)] / times
                 measured = spread("seconds", times) | spread("ratio", ratios)
                 yield {**row, "target": target, **measured}
@@ -121,7 +121,7 @@ def measure_quality(rounds=3):
 
 
 def _learn(name, options):
-    """Trains a contestant in a process of its own; of PyTorch `None` where it does not start."""
+    """Trains a contestant in its own process; returns `None` if it needs PyTorch and fails."""
     spawn = multiprocessing.get_context("spawn")
 
     def learn(**more):
@@ -137,11 +137,12 @@ def _learn(name, options):
             print(f"{name} is left out: {error}", flush=True)
             return None
     curve = [learn(epochs=epochs)[-1] for epochs in LENGTHS]
-    as_many = int(LIMIT * LENGTHS[-1] / curve[-1][0])  # as end in time
-    return curve + [learn(epochs=as_many)[-1]] if as_many > LENGTHS[-1] else curve
+    most = int(LIMIT * LENGTHS[-1] / curve[-1][0])  # epochs within the limit
+    return curve + [learn(epochs=most)[-1]] if most > LENGTHS[-1] else curve
 
 
 def _first(curve, target):
+    """Returns the seconds after which a curve first reaches an ELBO, or infinity."""
     return min((seconds for seconds, elbo in curve if elbo >= target), default=np.inf)
 
 
@@ -149,15 +150,15 @@ PARTS = {"training": measure_training, "cost": measure_costs, "quality": measure
 
 
 def take_turns(declared, rounds):
-    """Starts contestants one after the other, and measures them in turns in a changing order.
+    """Starts contestants one after the other, then measures them in turns in a changing order.
 
     Args:
         declared: dict from name to the options of `contestants.start`.
-        rounds: measurements of each.
+        rounds: number of measurements of each contestant.
 
     Returns:
-        Pair of dicts from name: to the work per second in each round, an array, and to what
-        describes the contestant. One that needs PyTorch is in neither where it does not start.
+        Two dicts by name: the work per second in each round, an array, and the facts about the
+        contestant. A contestant that needs PyTorch and does not start is in neither.
     """
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the processes share a GPU
     spawn, facts, pools = multiprocessing.get_context("spawn"), {}, {}
@@ -178,17 +179,17 @@ def take_turns(declared, rounds):
                 measured = pools[name].submit(contestants.measure).result()
                 rates[name].append(measured["rate"])
                 facts[name]["memory"] = measured["memory"]
-            order.append(order.pop(0))  # another one begins the next round
+            order.append(order.pop(0))  # another contestant begins the next round
     return {name: np.array(values) for name, values in rates.items()}, facts
 
 
 def spread(name, values):
-    """Returns the median under the name, and the range as `_low` and `_high`."""
+    """Returns a dict of the median, under `name`, and the range, with `_low` and `_high`."""
     return {name: np.median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
 
 def markdown(table):
-    """Renders the part `training` of `bench.csv` as a table, and says what its cells mean."""
+    """Renders `bench.csv`: a table of the part `training`, its explanation, and `quality`."""
     rows = table[(table["part"] == "training") & table["name"].isin(TRAINING)]
     rows = rows.assign(cell=[_cell(row) for _, row in rows.iterrows()])
     explanation = (
@@ -201,10 +202,8 @@ def markdown(table):
         rows = rows.assign(column=[_column(row) for _, row in rows.iterrows()])
         rows = rows.assign(cell=[_learned(row) for _, row in rows.iterrows()])
         title = f"{names.label(dataset)}: seconds of training to an ELBO of validation images"
-        cells = rows.pivot_table(
-            index="name", columns="column", values="cell", aggfunc="first", sort=False
-        )
-        parts += [f"{title}, and the best one in {LIMIT / 60:.0f} minutes.", cells.to_markdown()]
+        cells = _pivot(rows, "cell", columns="column").to_markdown()
+        parts += [f"{title}, and the best one in {LIMIT / 60:.0f} minutes.", cells]
     return "\n\n".join(parts) + "\n"
 
 
@@ -213,7 +212,7 @@ def _column(row):
 
 
 def _learned(row):
-    """The median over seeds, and its range."""
+    """Renders the median over seeds, and the range."""
     form, name = ("{:.1f}", "elbo") if pd.isna(row["target"]) else ("{:.0f}", "seconds")
     if np.isinf(row[name]):
         return "not reached"
@@ -222,9 +221,9 @@ def _learned(row):
     return text + (f" · {row['ratio']:.1f}x" if name == "seconds" and row["ratio"] > 0 else "")
 
 
-def _pivot(rows, values):
+def _pivot(rows, values, columns="group"):
     return rows.pivot_table(
-        index="name", columns="group", values=values, aggfunc="first", sort=False
+        index="name", columns=columns, values=values, aggfunc="first", sort=False
     )
 
 

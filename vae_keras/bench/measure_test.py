@@ -10,7 +10,7 @@ from vae_keras.study import runs
 TINY = {"kind": "ours", "image_shape": (8, 8, 1), "batch_size": 4, "num_images": 12}
 
 
-def test_contestants_work_in_processes_of_their_own(capsys):
+def test_contestants_work_in_their_own_processes(capsys):
     broken = {"kind": "pytorch", "compiled": None}  # other options are missing
     rates, facts = measure.take_turns({"ours": TINY, "PyTorch": broken}, rounds=2)
     assert list(rates) == list(facts) == ["ours"]
@@ -26,7 +26,7 @@ def test_a_contestant_of_ours_that_fails_says_why():
 
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
-    """Pretended measurements: ours is twice as fast as stock Keras, PyTorch does not start."""
+    """Fakes measurements: ours is twice as fast as stock Keras, PyTorch does not start."""
     monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
     runs.models_folder().mkdir()
     runs.images_folder().mkdir(exist_ok=True)
@@ -58,7 +58,7 @@ def test_what_is_measured_is_written(measured, capsys):
     assert (runs.images_folder() / "bench.png").exists()
 
 
-def test_a_part_can_be_measured_anew(measured):
+def test_a_part_can_be_measured_again(measured):
     for parts in (["cost"], ["training"], ["cost"]):
         measure.main(parts)
     table = pd.read_csv(runs.models_folder() / "bench.csv")
@@ -102,8 +102,8 @@ def training_rows():
     return pd.DataFrame([row])
 
 
-def test_ours_is_trained_for_each_length_and_once_for_as_long_as_it_may(monkeypatch):
-    asked = []
+def test_ours_is_trained_for_each_length_and_once_up_to_the_limit(monkeypatch):
+    lengths = []
 
     class Pool:
         def __init__(self, *_):
@@ -116,11 +116,11 @@ def test_ours_is_trained_for_each_length_and_once_for_as_long_as_it_may(monkeypa
             pass
 
         def submit(self, function, options, limit):
-            asked.append(options["epochs"])
+            lengths.append(options["epochs"])
             future = Future()
             future.set_result([(100.0 * n, -250.0 + n) for n in range(1, options["epochs"] + 1)])
             return future
 
     monkeypatch.setattr(measure, "ProcessPoolExecutor", Pool)
     curve = measure._learn(measure.OURS, {})
-    assert asked == [1, 2, 3, 4, 6] and curve[-1] == (600.0, -244.0)
+    assert lengths == [1, 2, 3, 4, 6] and curve[-1] == (600.0, -244.0)
