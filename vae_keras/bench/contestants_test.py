@@ -9,8 +9,9 @@ OPTIONS = {"image_shape": (8, 8, 3), "batch_size": 4, "num_images": 10, "gpu": F
 
 
 @pytest.fixture(autouse=True)
-def float32(monkeypatch):
+def environment(monkeypatch):
     monkeypatch.setenv("VAE_KERAS_PRECISION", "float32")
+    monkeypatch.delenv("VAE_KERAS_THREADS", raising=False)  # too late to set in this process
 
 
 @pytest.mark.parametrize("kind", ["ours", "stock_keras"])
