@@ -53,7 +53,7 @@ def small_vae(build_vae):
 
 @pytest.fixture
 def damage():
-    """A function that yields copies of bytes: cut off, overwritten, with a gap, with a surplus."""
+    """A function that yields damaged copies of bytes: cut off, overwritten, shortened, extended."""
 
     def copies(content, number):
         random = np.random.default_rng(0)

@@ -20,7 +20,7 @@ import vae_keras
 
 @contextlib.contextmanager
 def _hidden_notices():
-    """Captures standard error, native code's included, and prints it only after an exception.
+    """Captures standard error, including native code's, and prints it only after an exception.
 
     TensorFlow prints start-up notices before it reads its log level: no setting hides them.
     """

@@ -21,7 +21,7 @@ PARTS = ("encoder", "decoder", "prior", "posterior", "objective")
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class VAE(keras.Model):
-    """Variational autoencoder, by default with a standard normal prior and a diagonal posterior.
+    """Variational autoencoder, by default with standard normal prior and diagonal normal posterior.
 
     It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image. `kl_weight`
     is a variable that starts at `beta`; `KLSchedule` changes it. The image shape, the latent size

@@ -38,7 +38,7 @@ COMPARED = {
 }
 # ELBOs of validation images to reach, nats per image.
 TARGETS = {"fashion_mnist": (-245.5, -242.0), "cifar10": (-1848.0, -1840.0)}
-LENGTHS = (1, 2, 3, 4)  # epochs of our trainings, one each: the schedule ends with the training
+LENGTHS = (1, 2, 3, 4)  # epochs of our training runs: the schedule of each ends with it
 LIMIT = 600  # seconds of training
 LEARNING = {name: {"batch_size": 128, **kind} for name, kind in TRAINING.items()}
 LEARNING[OURS]["batch_size"] = 64

@@ -120,7 +120,7 @@ def _check_headers(headers, pairs, image_shape):
     for x, y in pairs.items():
         shape, dtype = headers[x]
         found = (*shape[1:], 1) if len(shape) == 3 else shape[1:]
-        image_shape = image_shape or found  # of the first array
+        image_shape = image_shape or found  # the shape in the first array
         valid = dtype == np.uint8 and found == image_shape and len(found) == 3
         if not valid or min(shape) < 1 or found[2] not in (1, 3):
             raise ValueError(f"`{x}` is {dtype} of shape {shape}")

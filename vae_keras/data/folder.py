@@ -70,7 +70,7 @@ def list_images(root):
 
 
 def size_and_mtime(path):
-    """Returns a file's size in bytes, -1 if it is not regular, and its time of change in ns."""
+    """Returns a file's size in bytes, -1 if not a regular file, and modification time in ns."""
     try:
         status = os.stat(path)
     except OSError:  # such as a broken link

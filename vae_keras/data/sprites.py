@@ -21,7 +21,7 @@ SQUARE_SIDE, ELLIPSE_AXES, HEART_RADIUS = 20, (26, 14), 10
 SCALES = np.linspace(0.5, 1, SIZES[1])
 ANGLES = np.linspace(0, 2 * np.pi, SIZES[2])  # the first and the last are the same
 CENTRES = np.linspace(15.5, 47.5, SIZES[3])
-NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 60_000, 5000, 10_000  # validation: the end of training
+NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 60_000, 5000, 10_000  # validation: the last training images
 URL = "https://github.com/google-deepmind/dsprites-dataset"
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 CHUNK = 500  # images drawn at a time
@@ -83,8 +83,9 @@ def read_sprites(name, place=None, image_size=SIDE // 2):
     """
     if name == "dsprites" and place is None:
         raise OSError(
-            f"dSprites is not downloaded: it has no official checksum. Save {FILE} from {URL} as "
-            "dsprites.npz in a folder, and set VAE_KERAS_DATA to that folder. `sprites` needs none."
+            f"dSprites is not downloaded: it has no official checksum. Save {FILE} from {URL} in "
+            "a folder as dsprites.npz, and set VAE_KERAS_DATA to the folder. `sprites` needs no "
+            "file."
         )
     numbers = np.concatenate(split_numbers())  # together, to read the file once
     values = factors(numbers)
