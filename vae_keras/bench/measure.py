@@ -100,8 +100,8 @@ def measure_quality(rounds=3):
         for seed in range(rounds):  # in turns
             for name, options in LEARNING.items():
                 curve = _learn(name, {**options, **common, "seed": seed})
-                if curve:
-                    curves.setdefault(name, []).append(curve)
+                curves.setdefault(name, []).append(curve or [])
+        curves = {name: found for name, found in curves.items() if any(found)}
         seconds = {
             (name, target): np.array([_first(curve, target) for curve in found])
             for name, found in curves.items()
@@ -112,7 +112,7 @@ def measure_quality(rounds=3):
             for target in targets:
                 times = seconds[name, target]
                 with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
-                    ratios = seconds[STOCK, target][: len(times)] / times
+                    ratios = seconds[STOCK, target] / times
                 measured = spread("seconds", times) | spread("ratio", ratios)
                 yield {**row, "target": target, **measured}
             in_time = [[elbo for time, elbo in curve if time <= LIMIT] for curve in found]

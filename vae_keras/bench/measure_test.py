@@ -96,6 +96,20 @@ def test_the_time_to_an_elbo_is_that_of_the_first_model_that_reaches_it(monkeypa
     assert "21 (20 to 22) · 9.5x" in ours and "-241.0 (-242.0 to -240.0)" in ours
 
 
+def test_a_seed_that_fails_does_not_shift_the_others(monkeypatch):
+    def learn(name, options):
+        seed, slow = options["seed"], 1 if name == measure.STOCK else 2
+        if "PyTorch" in name and seed == 1:
+            return None
+        return [(slow * (100.0 + 100 * seed), -240.0)]
+
+    monkeypatch.setattr(measure, "_learn", learn)
+    monkeypatch.setattr(measure, "TARGETS", {"fashion_mnist": (-242.0,)})
+    rows = pd.DataFrame(measure.measure_quality()).set_index(["name", "target"])
+    eager = rows.loc["PyTorch, eager", -242.0]
+    assert eager[["ratio", "ratio_low", "ratio_high"]].tolist() == [0.5, 0.0, 0.5]
+
+
 def training_rows():
     spread = {"ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "share": 0.5}
     row = {"part": "training", "group": "28x28x1", "name": measure.OURS, "rate": 1.0, **spread}
