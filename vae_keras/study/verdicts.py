@@ -1,4 +1,4 @@
-"""The statistics of the study: what a claim is, and how several seeds decide it."""
+"""The statistics of the study: claims, and how several seeds decide them."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.05
-# Differences below these do not matter, in the unit of the measure.
+# The smallest difference that matters, in the unit of the measure.
 NATS = ("elbo", "reconstruction_loss", "kl_divergence", "nll", "binary_nll")
 MARGINS = {
     **dict.fromkeys(NATS, 1.0),
@@ -19,16 +19,16 @@ MARGINS = {
     "bits_per_dim": 0.01,
     "psnr": 0.2,
 }
-COLOUR = ("cifar10", "svhn")  # four times the numbers in an image: twice the margin in nats
+COLOUR = ("cifar10", "svhn")  # images of four times as many values: twice the margin in nats
 
 
 class Term(NamedTuple):
-    """A measure of one setting, with its weight in the number that a claim is about.
+    """A measure in one setting, and its weight in a claim.
 
     Attributes:
-        weight: a number; positive where the claim says that the measure is large.
+        weight: a number; positive if the claim says that the measure is large.
         measure: name of a column.
-        changes: dict of the parameters in which the setting differs from `sweeps.FIXED`.
+        changes: dict of the parameters that differ from `sweeps.FIXED`.
     """
 
     weight: float
@@ -37,14 +37,14 @@ class Term(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A statement that a weighted sum of measures is above zero.
+    """The claim that a weighted sum of measures is above zero.
 
     Attributes:
-        statement: what is claimed, in words.
-        terms: tuple of `Term`; the measure of the first one decides margin and unit.
-        figure: stem of the figure that shows it; it starts with the notebook's number.
-        datasets: the data sets it is claimed for.
-        sweep: the sweep whose runs decide it.
+        statement: the claim in words.
+        terms: tuple of `Term`; the first one's measure sets the margin and the unit.
+        figure: stem of the figure that shows it, which starts with the notebook's number.
+        datasets: tuple of the data sets that it is about.
+        sweep: name of the sweep that tests it.
     """
 
     statement: str
@@ -55,12 +55,12 @@ class Claim(NamedTuple):
 
 
 def list_claims(figure, statements, *where):
-    """Returns the claims that one figure shows.
+    """Returns the list of claims that one figure shows.
 
     Args:
         figure: as in `Claim`.
         statements: dict from statement to terms.
-        *where: data sets and sweep, as in `Claim`.
+        *where: `datasets` and `sweep`, as in `Claim`.
     """
     return [Claim(statement, terms, figure, *where) for statement, terms in statements.items()]
 
@@ -68,15 +68,15 @@ def list_claims(figure, statements, *where):
 def rise(measure, name, *values, **changes):
     """Returns the terms of the claim that a measure rises along the values of a parameter.
 
-    The number is the change of the least-squares line through the measures at the ranks 0, 1, 2,
-    ..., from the first value to the last: one test however long the chain, in the measure's unit,
-    and of two values their difference.
+    A least-squares line is fitted to the measure against the ranks 0, 1, 2, ... of the values. The
+    effect is the line's change from the first rank to the last, in the measure's unit. Any number
+    of values thus makes one test; for two, the effect is their difference.
 
     Args:
         measure: name of a column.
-        name: the parameter.
+        name: name of the parameter.
         *values: at least two of its values, in the order of the claim.
-        **changes: what else these settings change.
+        **changes: other parameters that differ from `sweeps.FIXED`.
     """
     ranks = np.arange(len(values)) - (len(values) - 1) / 2
     weights = ranks * (len(values) - 1) / np.sum(ranks**2)
@@ -102,48 +102,51 @@ class Effect(NamedTuple):
 
 
 def margin(measure, dataset):
-    """Returns the difference in a measure below which two settings count as the same."""
+    """Returns the smallest difference in a measure that matters."""
     return MARGINS[measure] * (2 if measure in NATS and dataset in COLOUR else 1)
 
 
 def estimate(values, weights):
     """Estimates a weighted sum of means over seeds.
 
-    Where the terms have at least two seeds in common, the sum is taken in each of these and tested
-    against zero: a paired t-test. Otherwise the terms count as independent (Welch, 1947).
+    If the terms share at least two seeds, the sum is computed for each of these and tested against
+    zero: a paired t-test. Otherwise the terms are treated as independent (Welch, 1947).
 
     Args:
         values: list of dicts from seed to value, one for each term.
-        weights: a number for each term.
+        weights: list of numbers, one for each term. Terms of weight 0 are ignored.
 
     Returns:
-        `Effect`, or `None` where a term has fewer than two seeds. The number of seeds is that of
-        the term with the fewest where they are not paired.
+        `Effect`, or `None` if a term has fewer than two seeds. Its number of seeds is that of the
+        shared ones, or else of the term with the fewest.
     """
-    counted = [pair for pair in zip(weights, values, strict=True) if pair[0]]
-    shared = sorted(set.intersection(*(set(term) for _, term in counted)))
-    fewest = min(len(term) for _, term in counted)
+    terms = [(weight, term) for weight, term in zip(weights, values, strict=True) if weight]
+    shared = sorted(set.intersection(*(set(term) for _, term in terms)))
+    num_seeds = min(len(term) for _, term in terms)
     if len(shared) >= 2:
-        counted = [(1.0, [sum(weight * term[seed] for weight, term in counted) for seed in shared])]
-        fewest = len(shared)
-    elif fewest < 2:
-        return None
+        sums = [sum(weight * term[seed] for weight, term in terms) for seed in shared]
+        samples, num_seeds = [(1.0, sums)], len(shared)
+    elif num_seeds >= 2:
+        samples = [(weight, [*term.values()]) for weight, term in terms]
     else:
-        counted = [(weight, [*term.values()]) for weight, term in counted]
-    estimated = sum(weight * np.mean(term) for weight, term in counted)
-    parts = [weight**2 * np.var(term, ddof=1) / len(term) for weight, term in counted]
-    error = np.sqrt(sum(parts))
+        return None
+    estimated = sum(weight * np.mean(sample) for weight, sample in samples)
+    variances = [weight**2 * np.var(sample, ddof=1) / len(sample) for weight, sample in samples]
+    error = np.sqrt(sum(variances))
     if error == 0:  # every seed gives the same value
-        return Effect(estimated, estimated, estimated, float(estimated == 0), fewest)
-    shares = [part**2 / (len(term) - 1) for part, (_, term) in zip(parts, counted, strict=True)]
-    student = stats.t(sum(parts) ** 2 / sum(shares))
+        return Effect(estimated, estimated, estimated, float(estimated == 0), num_seeds)
+    squares = (
+        variance**2 / (len(sample) - 1)
+        for variance, (_, sample) in zip(variances, samples, strict=True)
+    )
+    student = stats.t(sum(variances) ** 2 / sum(squares))
     half = student.ppf(1 - LEVEL / 2) * error
     p_value = 2 * student.sf(abs(estimated) / error)
-    return Effect(estimated, estimated - half, estimated + half, p_value, fewest)
+    return Effect(estimated, estimated - half, estimated + half, p_value, num_seeds)
 
 
 def holm(p_values):
-    """Adjusts p-values for their number (Holm, 1979); returns them in the same order."""
+    """Returns p-values adjusted for their number (Holm, 1979), in the same order."""
     p_values = np.asarray(p_values, dtype="float64")
     order = np.argsort(p_values)
     stepped = np.arange(len(order), 0, -1) * p_values[order]
@@ -153,12 +156,12 @@ def holm(p_values):
 
 
 def decide(effect, adjusted, smallest):
-    """Turns an effect, positive in the direction that is claimed, into a verdict.
+    """Returns the verdict on a claim, as text.
 
     Args:
-        effect: `Effect`.
+        effect: `Effect`, positive in the direction of the claim.
         adjusted: its p-value, adjusted for the number of claims.
-        smallest: the margin.
+        smallest: the smallest difference that matters.
     """
     if -smallest <= effect.low and effect.high <= smallest:
         return "no difference"

@@ -8,7 +8,7 @@ from vae_keras.study.verdicts import Effect, Term, exceeds, rise
 ONE, OTHER = {0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 2.0, 2: 3.0}
 
 
-def test_seeds_in_common_are_paired():
+def test_shared_seeds_are_paired():
     effect = verdicts.estimate([ONE, OTHER], [1, -1])
     # Differences 2, 3, 1: mean 2, standard deviation 1, t quantile 4.3027 at 2 degrees of freedom.
     half = 4.302653 / np.sqrt(3)
@@ -16,11 +16,11 @@ def test_seeds_in_common_are_paired():
     expected = stats.ttest_rel([*ONE.values()], [*OTHER.values()])
     np.testing.assert_allclose(effect.p_value, expected.pvalue)
     assert effect.seeds == 3
-    # A seed that one of the two lacks does not count.
+    # A seed that only one of them has is ignored.
     np.testing.assert_allclose(verdicts.estimate([ONE | {3: 99.0}, OTHER], [1, -1]), effect)
 
 
-def test_other_seeds_are_compared_by_welch():
+def test_different_seeds_are_compared_by_welch():
     other = {3: 1.0, 4: 2.5, 5: 3.0, 6: 3.1}
     effect = verdicts.estimate([ONE, other], [1, -1])
     expected = stats.ttest_ind([*ONE.values()], [*other.values()], equal_var=False)
@@ -35,11 +35,11 @@ def test_one_seed_decides_nothing():
     assert verdicts.estimate([{0: 1.0}, {0: 2.0}], [1, -1]) is None
 
 
-def test_a_chain_is_one_test_of_its_slope_in_each_seed():
+def test_a_chain_is_one_test_of_its_slope_within_seeds():
     terms = rise("psnr", "latent_dim", 2, 4, 8, 16, likelihood="mse")
     np.testing.assert_allclose([term.weight for term in terms], (-0.9, -0.3, 0.3, 0.9))
     assert terms[1][1:] == ("psnr", {"likelihood": "mse", "latent_dim": 4})
-    # On a straight line its change from end to end; a dip in the middle counts, and is no veto.
+    # The effect is the change of the fitted line; a dip in the middle lowers it but is no veto.
     values = [{0: 0.0, 1: 1.0, 2: 0.0}, {0: 1.0, 1: 2.0}, {0: 2.0, 1: 1.5}, {0: 3.0, 1: 5.0}]
     effect = verdicts.estimate(values, [term.weight for term in terms])
     contrasts = [3.0, 0.9 * 4 - 0.3 * 0.5]
@@ -49,13 +49,13 @@ def test_a_chain_is_one_test_of_its_slope_in_each_seed():
     np.testing.assert_allclose(effect.p_value, expected.pvalue)
 
 
-def test_two_values_make_a_difference():
+def test_two_values_give_their_difference():
     expected = (Term(-1.0, "elbo", {"beta": 2.0}), Term(1.0, "elbo", {"beta": 1.0}))
     assert rise("elbo", "beta", 2.0, 1.0) == expected
     assert exceeds("elbo", {"beta": 1.0}, {"beta": 2.0}) == expected[::-1]
 
 
-def test_seeds_that_agree_exactly_leave_no_doubt():
+def test_identical_seeds_give_an_interval_of_zero_width():
     same = {0: 128.0, 1: 128.0, 2: 128.0}
     lower = {seed: 32.0 for seed in same}
     assert verdicts.estimate([same, lower], [1, -1]) == Effect(96.0, 96.0, 96.0, 0.0, 3)
@@ -80,7 +80,7 @@ def test_holm_multiplies_the_smallest_by_the_number_of_tests():
         (-1.5, 0.5, 0.5, "inconclusive"),
     ],
 )
-def test_the_margin_comes_first(low, high, adjusted, verdict):
+def test_the_margin_is_checked_before_significance(low, high, adjusted, verdict):
     assert verdicts.decide(Effect((low + high) / 2, low, high, 0.0, 3), adjusted, 1.0) == verdict
 
 
