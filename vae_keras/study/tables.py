@@ -1,4 +1,4 @@
-"""Tables in Markdown: headings with units, mean ± standard deviation over seeds."""
+"""Markdown tables: headings with units, mean ± standard deviation over seeds."""
 
 import pandas as pd
 
@@ -7,11 +7,11 @@ from vae_keras.study.parameters import ALL_PARAMETERS
 
 
 def spread(column, values):
-    """Renders the mean of a measure over seeds, as in "18.94 ± 0.21"; of one seed "18.94".
+    """Renders a measure over seeds, as in "18.94 ± 0.21", or "18.94" for one seed.
 
     Args:
-        column: name of the measure, which decides the decimals.
-        values: `pandas.Series`, or a dict from seed to number; missing ones are left out.
+        column: name of the measure, which sets the number of decimals.
+        values: `pandas.Series`, or a dict from seed to number. Missing values are ignored.
     """
     values = pd.Series(values, dtype="float64").dropna()
     text = names.format_value(column, values.mean())
@@ -21,12 +21,12 @@ def spread(column, values):
 
 
 def markdown(rows, columns):
-    """Renders runs as a table: a row for each setting, seeds together.
+    """Renders runs as a table with a row for each setting, averaged over seeds.
 
     Args:
         rows: `pandas.DataFrame` of `runs.select`.
-        columns: names of parameters and measures. Measures that no row has are left out, and so are
-            parameters that do not vary, unless none does.
+        columns: names of parameters and measures. Measures without values and parameters that do
+            not vary are left out; if none varies, the first parameter is kept.
     """
     if rows.empty:
         return "No run is finished."
@@ -46,23 +46,23 @@ def markdown(rows, columns):
 
 
 def measured(rows, *columns):
-    """Lists the data sets some of whose runs have all of these measures.
+    """Lists the data sets with at least one run that has all of these measures.
 
     Args:
         rows: `pandas.DataFrame` of `runs.select`.
-        *columns: names of measures, which the rows need not have.
+        *columns: names of measures, which may be missing from `rows`.
     """
     known = rows.reindex(columns=["dataset", *columns]).dropna()
     return list(dict.fromkeys(known["dataset"]))
 
 
 def render(cells, columns, left=1):
-    """Renders rows of texts as a table.
+    """Renders rows of text as a table.
 
     Args:
-        cells: list of lists of texts.
-        columns: for each cell of a row, the name of a column, or a heading of its own.
-        left: how many columns are aligned to the left; the others are aligned to the right.
+        cells: list of rows, each a list of texts.
+        columns: list of column names, or of headings to use as they are.
+        left: number of left-aligned columns; the others are right-aligned.
     """
     table = pd.DataFrame(cells, columns=[names.heading(column) for column in columns])
     align = ["left"] * left + ["right"] * (len(columns) - left)

@@ -19,7 +19,7 @@ def test_the_spread_is_a_standard_deviation():
     assert tables.spread("psnr", {}) == ""
 
 
-def test_seeds_share_a_row_and_what_says_nothing_is_left_out(valid):
+def test_seeds_share_a_row_and_uninformative_columns_are_left_out(valid):
     table = rows(
         valid,
         latent_dim=[2, 8, 2],
@@ -35,7 +35,7 @@ def test_seeds_share_a_row_and_what_says_nothing_is_left_out(valid):
     assert found == [["2", "cross-entropy", "-4.0 ± 1.4"], ["8", "unit variance", "-1.0"]]
 
 
-def test_one_setting_is_named_by_its_first_parameter(valid):
+def test_a_single_setting_is_named_by_its_first_parameter(valid):
     text = tables.markdown(rows(valid, elbo=[-3.0]), ["dataset", "latent_dim", "elbo"])
     assert cells(text)[0] == ["data set", "ELBO (nats/image)"]
     assert cells(text)[2] == ["Fashion-MNIST", "-3.0"]
