@@ -1,4 +1,4 @@
-"""The parts of a model that the parameters of notebook 08 name, and what is measured of them."""
+"""The priors, posteriors and objectives that notebook 08 can choose, and their measures."""
 
 import numpy as np
 
@@ -21,14 +21,15 @@ OBJECTIVES = {
 
 
 def build_parts(parameters, image_shape):
-    """Builds what a `VAE` takes besides its networks.
+    """Builds the prior, posterior and objective of a `VAE`.
 
     Args:
-        parameters: dict of every one of `PARAMETERS` and of `BEYOND`.
+        parameters: dict of all of `PARAMETERS` and `BEYOND`.
         image_shape: `(height, width, channels)`.
 
     Returns:
-        Dict of those arguments of `VAE` that are not as usual: `prior`, `posterior`, `objective`.
+        Dict with those of the `VAE` arguments `prior`, `posterior` and `objective` that differ from
+        their defaults.
     """
     choices = {"prior": PRIORS, "posterior": POSTERIORS, "objective": OBJECTIVES}
     parts = {
@@ -45,26 +46,23 @@ def build_parts(parameters, image_shape):
 
 
 def evaluate(vae, parameters, test):
-    """Measures what `evaluation.evaluate` does not: a ladder's levels, and known factors.
+    """Computes measures that `evaluation.evaluate` leaves out: for ladders and for sprites.
 
     Args:
         vae: a `VAE`.
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all of `PARAMETERS`.
         test: the pair `(images, labels)` of the first test images.
 
     Returns:
-        Dict of numbers: `kl_upper` of a ladder, nats/image, the KL divergence of its upper level;
-        of sprites the scores of `disentanglement`.
+        Dict of numbers: for a ladder `kl_upper`, the KL divergence of its upper level in
+        nats/image; for sprites the scores of `disentanglement`.
     """
     images, labels = test
     metrics = {}
     if parameters["architecture"] == "ladder":
-
-        def kl_parts(images):
-            return vae.draw(vae.moments(images))[2]
-
-        parts = over_batches(kl_parts, images).mean(axis=0, dtype="float64")
-        metrics["kl_upper"] = float(vae.prior.split(parts)[0].sum())
+        kl = over_batches(lambda batch: vae.draw(vae.moments(batch))[2], images)
+        upper, _ = vae.prior.split(kl.mean(axis=0, dtype="float64"))
+        metrics["kl_upper"] = float(upper.sum())
     if parameters["dataset"] in SPRITES:
         factors = sprites.split_factors("test")[: len(images)]
         codes = np.asarray(encode(vae, images, labels)[0])

@@ -24,15 +24,15 @@ def build(parameters, shape=SHAPE):
 
 
 @pytest.mark.parametrize("name", ["prior", "posterior", "objective"])
-def test_every_choice_is_another_part(name):
+def test_every_choice_builds_a_different_part(name):
     usual, *others = CHOICES[name]
     assert beyond.build_parts(run(), SHAPE) == {} and BEYOND[name] == usual
     kinds = [type(beyond.build_parts(run(**{name: other}), SHAPE).get(name)) for other in others]
-    expected = len(others) - (name == "prior")  # a second stage is fitted afterwards
+    expected = len(others) - (name == "prior")  # a second stage is fitted after training
     assert len({kind for kind in kinds if kind is not type(None)}) == expected
 
 
-def test_a_perceptual_weight_and_a_ladder_are_parts_too():
+def test_a_perceptual_weight_and_a_ladder_also_build_parts():
     perceptual = beyond.build_parts(run(perceptual=2.0), SHAPE)["objective"]
     assert isinstance(perceptual, Perceptual) and perceptual.weight == 2.0
     vae = build(run(architecture="ladder"))
@@ -40,7 +40,7 @@ def test_a_perceptual_weight_and_a_ladder_are_parts_too():
     assert isinstance(build(run(objective="tc")).objective, BetaTC)
 
 
-def test_the_upper_level_costs_its_own_divergence():
+def test_kl_upper_is_the_divergence_of_the_upper_level():
     vae = build(run(architecture="ladder"))
     images = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), dtype=np.uint8)
     found = beyond.evaluate(vae, run(architecture="ladder"), (images, None))
@@ -51,7 +51,7 @@ def test_the_upper_level_costs_its_own_divergence():
     assert beyond.evaluate(build(run()), run(), (images, None)) == {}
 
 
-def test_sprites_are_scored_by_their_factors(monkeypatch):
+def test_sprites_are_scored_on_their_known_factors(monkeypatch):
     for name in ("NUM_TRAIN", "NUM_TEST", "NUM_VALIDATION"):
         monkeypatch.setattr(sprites, name, getattr(sprites, name) // 10)
     values = sprites.split_factors("test")

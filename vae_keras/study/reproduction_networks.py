@@ -1,4 +1,4 @@
-"""The networks of other people's experiments."""
+"""The networks of the reproduced experiments."""
 
 import functools
 
@@ -23,11 +23,12 @@ def _wide_features(images):
 
 
 def _wide_logits(codes, image_shape):
-    """The mirror image of `_wide_features`."""
+    """Mirrors `_wide_features`."""
     height, width = (size - sum(kernel - 3 for _, kernel in WIDE) for size in image_shape[:2])
     hidden = layers.Dense(height * width * WIDE[-1][0], activation="relu")(codes)
     hidden = layers.Reshape((height, width, WIDE[-1][0]))(hidden)
-    # At stride 1 a transposed convolution of padding p is a convolution of padding kernel - 1 - p.
+    # At stride 1, a transposed convolution with padding p is a convolution with padding
+    # kernel_size - 1 - p.
     for (filters, _), (_, kernel_size) in zip(WIDE[-2::-1], WIDE[:0:-1], strict=True):
         hidden = _padded_convolution(hidden, filters, kernel_size, padding=kernel_size - 2)
     kernel_size = WIDE[0][1]
@@ -40,7 +41,7 @@ def _padded_convolution(hidden, filters, kernel_size, padding):
     return layers.Conv2D(filters, kernel_size, activation="relu")(hidden)
 
 
-# By the name that the parameter `architecture` has for them; `reproductions` says whose they are.
+# By value of the parameter `architecture`; `reproductions` names their sources.
 NETWORKS = {
     "wide": Architecture(features=_wide_features, hidden_units=(), logits=_wide_logits),
     "small": Architecture(
