@@ -1,4 +1,4 @@
-"""What the study claims, as data, and the verdict on each claim."""
+"""The claims of the study, as data, and the verdict on each."""
 
 import math
 
@@ -9,13 +9,13 @@ from vae_keras.study import runs, sweeps, tables, verdicts
 from vae_keras.study.verdicts import Claim, Term, exceeds, list_claims, rise
 
 LEARNED = {"likelihood": "sigma"}
-# By the figure that shows them, in the order in which a reader meets them.
+# By the figure that shows them, in the order in which the notebooks show them.
 BY_FIGURE = {
     "03_reconstruction_and_rate": {
         "The ELBO falls from latent size 32 to 128": rise("elbo", "latent_dim", 128, 32),
     },
     "03_units": {
-        "From latent size 32 to 128 the active units grow by more than the used ones": (
+        "From latent size 32 to 128, active units increase by more than used units": (
             *rise("active_units", "latent_dim", 32, 128),
             *rise("used_units", "latent_dim", 128, 32),
         ),
@@ -24,12 +24,12 @@ BY_FIGURE = {
         ),
     },
     "03_samples": {
-        "A mixture of Gaussians fitted to the training codes samples better than the prior "
+        "A Gaussian mixture fitted to the training codes gives better samples than the prior "
         "(Ghosh et al., 2020; Chadebec & Allassonnière, 2022)": (
             Term(1.0, "fd_samples", {}),
             Term(-1.0, "fd_mixture", {}),
         ),
-        "From latent size 8 to 128 samples of the prior lose more than samples of a mixture": (
+        "From latent size 8 to 128, FD rises more for samples from the prior than from a mixture": (
             *rise("fd_samples", "latent_dim", 8, 128),
             *rise("fd_mixture", "latent_dim", 128, 8),
         ),
@@ -37,7 +37,7 @@ BY_FIGURE = {
     "04_rate_distortion": {
         "The ELBO is better at beta 1 than at 2": rise("elbo", "beta", 2.0, 1.0),
         "The ELBO is better at beta 1 than at 0.5": rise("elbo", "beta", 0.5, 1.0),
-        "A larger beta gives up reconstruction, from 0.1 through 1 to 4": rise(
+        "A larger beta worsens reconstructions, from 0.1 through 1 to 4": rise(
             "psnr", "beta", 4.0, 1.0, 0.1
         ),
         "A larger beta uses fewer units, from 0.1 through 1 to 4": rise(
@@ -45,54 +45,55 @@ BY_FIGURE = {
         ),
     },
     "05_linear_twin": {
-        f"A VAE {does} than a linear model of the same latent size": (
+        f"A VAE {better} than a linear model of the same latent size": (
             Term(sign, measure, LEARNED),
             Term(-sign, f"linear_{measure}", LEARNED),
         )
-        for does, measure, sign in (
-            ("reconstructs better", "psnr", 1.0),
+        for better, measure, sign in (
+            ("gives better reconstructions", "psnr", 1.0),
             ("has a lower NLL", "nll", -1.0),
-            ("samples better", "fd_samples", -1.0),
+            ("gives better samples", "fd_samples", -1.0),
         )
     },
     "05_fixed_variance": {
-        "With unit variance, samples are better at beta 0.01 than at 1 (Rybkin et al., 2021)": (
-            rise("fd_samples", "beta", 0.01, 1.0, likelihood="mse")
+        "With unit variance, samples are better at beta 0.01 than at 1 (Rybkin et al., 2021)": rise(
+            "fd_samples", "beta", 0.01, 1.0, likelihood="mse"
         ),
-        "A learned variance samples better than unit variance at beta 0.01 (Rybkin et al., 2021)": (
-            exceeds("fd_samples", {"likelihood": "mse", "beta": 0.01}, LEARNED)
+        "A learned variance gives better samples than unit variance at beta 0.01 "
+        "(Rybkin et al., 2021)": exceeds(
+            "fd_samples", {"likelihood": "mse", "beta": 0.01}, LEARNED
         ),
     },
     "05_common_scales": {
         "Residual blocks raise the ELBO": rise("elbo", "architecture", "plain", "residual"),
-        "The class label raises the ELBO": rise("elbo", "conditional", False, True),
+        "Conditioning on class labels raises the ELBO": rise("elbo", "conditional", False, True),
     },
     "04_warmup_fashion_mnist": {
         "A linear warm-up of one epoch raises the ELBO": rise("elbo", "warmup_epochs", 0.0, 1.0),
     },
 }
 LADDER = {"architecture": "ladder"}
-# Beyond the plain VAE, by the sweep whose runs decide them.
+# Claims beyond the plain VAE, by the sweep that tests them.
 BEYOND = {
     "priors": {
         "A VampPrior lowers the NLL (Tomczak & Welling, 2018)": rise(
             "binary_nll", "prior", "vamp", "normal"
         ),
-        "A flow as prior lowers the NLL": rise("binary_nll", "prior", "flow", "normal"),
-        "A flow as prior samples better than the standard normal": rise(
+        "A flow prior lowers the NLL": rise("binary_nll", "prior", "flow", "normal"),
+        "A flow prior gives better samples than the standard normal": rise(
             "fd_samples", "prior", "flow", "normal"
         ),
-        "A VampPrior samples better than the standard normal": rise(
+        "A VampPrior gives better samples than the standard normal": rise(
             "fd_samples", "prior", "vamp", "normal"
         ),
-        "A flow as prior samples better than a mixture fitted afterwards": (
+        "A flow prior gives better samples than a mixture fitted after training": (
             Term(1.0, "fd_mixture", {}),
             Term(-1.0, "fd_samples", {"prior": "flow"}),
         ),
-        "A second stage samples better than the prior (Dai & Wipf, 2019)": rise(
+        "A second stage gives better samples than the prior (Dai & Wipf, 2019)": rise(
             "fd_samples", "prior", "second_stage", "normal"
         ),
-        "A second stage samples better than a mixture fitted afterwards": (
+        "A second stage gives better samples than a mixture fitted after training": (
             Term(1.0, "fd_mixture", {}),
             Term(-1.0, "fd_samples", {"prior": "second_stage"}),
         ),
@@ -101,13 +102,13 @@ BEYOND = {
         "Importance weighting with five draws lowers the NLL (Burda et al., 2016)": rise(
             "binary_nll", "objective", "iwae", "elbo"
         ),
-        "A flow as posterior lowers the NLL (Rezende & Mohamed, 2015)": rise(
+        "A flow posterior lowers the NLL (Rezende & Mohamed, 2015)": rise(
             "binary_nll", "posterior", "coupling_flow", "normal"
         ),
-        "Without a KL divergence of each code, under MMD, reconstructions improve": exceeds(
+        "Replacing the KL divergence with MMD improves reconstructions": exceeds(
             "psnr", {"objective": "mmd", "beta": sweeps.MMD_WEIGHT}, {}
         ),
-        "Samples of MMD are better than those of the plain VAE (Zhao et al., 2019)": exceeds(
+        "MMD gives better samples than the plain VAE (Zhao et al., 2019)": exceeds(
             "fd_samples", {}, {"objective": "mmd", "beta": sweeps.MMD_WEIGHT}
         ),
         "A perceptual loss sharpens reconstructions (Hou et al., 2017)": rise(
@@ -118,7 +119,7 @@ BEYOND = {
         ),
     },
     "levels": {
-        "A second level of codes lowers the NLL": exceeds("binary_nll", {}, LADDER),
+        "A second latent level lowers the NLL": exceeds("binary_nll", {}, LADDER),
         "Free bits keep the upper level in use": exceeds(
             "kl_upper", LADDER | {"free_bits": sweeps.LADDER_FREE_BITS}, LADDER
         ),
@@ -132,10 +133,13 @@ DISENTANGLEMENT = {
         ),
     },
     "09_trade": {
-        f"Beta-TC {does} than beta-VAE, at beta {beta:g} (Chen et al., 2018)": rise(
+        f"Beta-TC {better} than beta-VAE at beta {beta:g} (Chen et al., 2018)": rise(
             measure, "objective", "elbo", "tc", beta=beta, **SPRITE
         )
-        for does, measure in (("has a higher MIG", "mig"), ("reconstructs better", "psnr"))
+        for better, measure in (
+            ("has a higher MIG", "mig"),
+            ("gives better reconstructions", "psnr"),
+        )
         for beta in (4.0, 8.0)
     },
 }
@@ -144,7 +148,7 @@ CLAIMS = [
     *(claim for figure, terms in BY_FIGURE.items() for claim in list_claims(figure, terms)),
     *(
         Claim(
-            "Samples rank the likelihoods as in Dai & Wipf (2019)",
+            "Sample quality ranks the likelihoods as in Dai & Wipf (2019)",
             rise("fd_samples", "likelihood", *order),
             "05_matched_rate",
             (dataset,),
@@ -163,31 +167,31 @@ CLAIMS = [
     ),
 ]
 METHOD = (
-    "Each claim is one number: a difference, or the change along a chain of values by a straight "
-    "line through their ranks. It is taken within each seed where the runs share seeds, and shown "
-    "with its 95 % t interval. *No difference*: the interval lies within the margin that matters. "
-    "*Supported*, *contradicted*: p < 0.05, adjusted for the number of claims (Holm, 1979). "
-    "*Inconclusive*: neither. One seed decides nothing.\n\n"
-    "Dai & Wipf (2019: cross-entropy, learned, unit variance on Fashion-MNIST; learned variance "
-    "first on CIFAR-10) and Rybkin et al. (2021) measured the FID of other networks, trained for "
-    "longer. Their statements are not tested under their protocol: what is tested is whether the "
-    "same order shows in the Fréchet distances (FD) of this study."
+    "Each claim is tested on one number: a difference or, for a chain of parameter values, the "
+    "change along a straight line fitted against their ranks. It is computed within each seed if "
+    "the runs share seeds, and shown with its 95 % t interval. *No difference*: the interval lies "
+    "within the margin that matters. *Supported*, *contradicted*: p < 0.05, adjusted for the "
+    "number of claims (Holm, 1979). *Inconclusive*: neither. One seed decides nothing.\n\n"
+    "Dai & Wipf (2019) rank samples, best first, as cross-entropy, learned variance, unit variance "
+    "on Fashion-MNIST; on CIFAR-10, learned variance comes first. They and Rybkin et al. (2021) "
+    "measured the FID of other networks, trained for longer. This study does not repeat their "
+    "protocols: it tests whether its own Fréchet distances (FD) show the same order."
 )
 
 
 def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
-    """Decides claims on finished runs.
+    """Tests claims on finished runs.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
-        claims: list of `Claim`; p-values are adjusted for their number.
-        budget: name of one of `sweeps.BUDGETS`, that of the runs.
+        claims: list of `Claim`; p-values are adjusted for the number of tests.
+        budget: one of `sweeps.BUDGETS`: only its runs are used.
 
     Returns:
-        `pandas.DataFrame`, a row for each claim and data set: `statement`, `measure`, `dataset`,
-        `verdict`, `difference` (positive in the direction that is claimed; missing where nothing is
-        decided), its 95 % interval from `low` to `high`, `margin`, `unit`, `seeds`, `notebook` (its
-        number), `figure`, and `evidence`: the means and standard deviations.
+        `pandas.DataFrame` with a row for each claim and data set: `statement`, `measure`,
+        `dataset`, `verdict`, `difference` (positive in the direction of the claim, NaN without a
+        test), its 95 % interval from `low` to `high`, `margin`, `unit`, `seeds`, `notebook` (its
+        number), `figure`, and `evidence` (the means and standard deviations, as text).
     """
     shown = {
         sweep: runs.select(table, sweeps.declared_runs(sweep, budget))
@@ -197,7 +201,10 @@ def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
     for claim in claims:
         weights, measure = [term.weight for term in claim.terms], claim.terms[0].measure
         for dataset in claim.datasets:
-            values = [values_of(shown[claim.sweep], dataset, *term[1:]) for term in claim.terms]
+            values = [
+                values_of(shown[claim.sweep], dataset, term.measure, term.changes)
+                for term in claim.terms
+            ]
             effects.append(verdicts.estimate(values, weights) if all(values) else None)
             rows.append(
                 {
@@ -214,22 +221,22 @@ def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
                     "evidence": _evidence(claim.terms, values),
                 }
             )
-    decided = [(row, effect) for row, effect in zip(rows, effects, strict=True) if effect]
-    adjusted = verdicts.holm([effect.p_value for _, effect in decided])
-    for (row, effect), p_value in zip(decided, adjusted, strict=True):
+    tested = [(row, effect) for row, effect in zip(rows, effects, strict=True) if effect]
+    adjusted = verdicts.holm([effect.p_value for _, effect in tested])
+    for (row, effect), p_value in zip(tested, adjusted, strict=True):
         row["verdict"] = verdicts.decide(effect, p_value, row["margin"])
         row |= {name: getattr(effect, name) for name in ("difference", "low", "high", "seeds")}
     return pd.DataFrame(rows)
 
 
 def values_of(shown, dataset, measure, changes):
-    """Returns the values of a measure in one setting, a dict from seed to value.
+    """Returns the values of a measure in one setting, as a dict from seed to value.
 
     Args:
         shown: `pandas.DataFrame`, rows of `runs.select`.
         dataset: name of the data set.
-        measure: name of a column; without it there are no values.
-        changes: dict of the parameters in which the setting differs from `sweeps.FIXED`.
+        measure: name of a column. If there is no such column, the dict is empty.
+        changes: dict of the parameters that differ from `sweeps.FIXED`.
     """
     settings = {**sweeps.FIXED, "dataset": dataset, **changes}
     settings.pop("seed")
@@ -240,7 +247,7 @@ def values_of(shown, dataset, measure, changes):
 
 
 def _evidence(terms, values):
-    """The mean and the standard deviation of every term, those of one measure together."""
+    """Renders the mean and the standard deviation of every term, grouped by measure."""
     settings = [sweeps.FIXED | term.changes for term in terms]
     varied = [name for name in settings[0] if len({setting[name] for setting in settings}) > 1]
     parts = {}
@@ -248,12 +255,12 @@ def _evidence(terms, values):
         text = tables.spread(term.measure, found) or "not measured"
         if varied:
             text += f" ({sweeps.phrase({name: setting[name] for name in varied})})"
-        parts.setdefault(names.heading(term.measure), {})[text] = None  # each once, in order
+        parts.setdefault(names.heading(term.measure), {})[text] = None  # without repetitions
     return "; ".join(f"{heading}: {', '.join(texts)}" for heading, texts in parts.items())
 
 
 def describe(row):
-    """Renders a row of `check_all`, as in "**supported**, +2.53 dB (+2.30 to +2.76)"."""
+    """Renders a row of `check_all`: "**supported**, +2.53 dB (+2.30 to +2.76)"."""
     if pd.isna(row["difference"]):
         return f"**{row['verdict']}**"
     heading, unit, decimals = names.COLUMNS[row["measure"]]
@@ -264,43 +271,44 @@ def describe(row):
 
 
 def markdown(notebook, table, budget, claims=CLAIMS):
-    """Renders the claims that a notebook shows, and the means behind them.
+    """Renders the verdicts on the claims of one notebook.
 
     Args:
         notebook: stem of the notebook.
         table: `pandas.DataFrame` of `runs.load_results`.
-        budget: name of one of `sweeps.BUDGETS`, that of the runs.
-        claims: list of `Claim`; p-values are adjusted for their number.
+        budget: one of `sweeps.BUDGETS`: only its runs are used.
+        claims: list of `Claim` of all notebooks; p-values are adjusted for the number of tests.
     """
     checked = check_all(table, claims, budget)
     return render(checked[checked["notebook"] == notebook[:2]])
 
 
 def render(checked, link=None):
-    """Renders verdicts, and below them the means and standard deviations behind them.
+    """Renders verdicts and the means and standard deviations behind them.
 
     Args:
         checked: rows of `check_all`.
-        link: function from the stem of a figure to a link, for a column of links.
+        link: function from the stem of a figure to a link, to add a column of links.
 
     Returns:
-        Markdown: a table of all claims on the same data sets, then a table of those on others,
-        then a list of those that are not measured yet.
+        Markdown: a table, with a list of means below it, for each group of claims about the same
+        data sets, then a list of the claims without any measured data set.
     """
     missing = (checked["verdict"] == "not measured").groupby(checked["statement"]).transform("all")
-    tables_of = {}
+    groups = {}  # from data sets to a dict from statement to rows
     for statement, rows in checked[~missing].groupby("statement", sort=False):
         datasets = tuple(rows["dataset"])
-        wide = (known for known in tables_of if {*datasets} <= {*known})
-        tables_of.setdefault(next(wide, datasets), {})[statement] = rows
-    parts = [_table(*item, link) for item in tables_of.items()]
-    statements = [f"- {statement}" for statement in checked["statement"][missing].unique()]
-    parts += ["Not measured yet:\n\n" + "\n".join(statements)] if statements else []
+        supersets = (known for known in groups if {*datasets} <= {*known})
+        groups.setdefault(next(supersets, datasets), {})[statement] = rows
+    parts = [_table(datasets, claimed, link) for datasets, claimed in groups.items()]
+    if missing.any():
+        statements = [f"- {statement}" for statement in checked["statement"][missing].unique()]
+        parts.append("Not measured yet:\n\n" + "\n".join(statements))
     return "\n\n".join(parts)
 
 
 def _table(datasets, claimed, link):
-    """A table with a column for each data set, of a dict from statement to rows of `check_all`."""
+    """Renders a dict from statement to rows of `check_all`, with a column for each data set."""
     cells, evidence = [], []
     for statement, rows in claimed.items():
         found = {row["dataset"]: describe(row) for row in rows.to_dict("records")}

@@ -11,7 +11,7 @@ SIZES = Claim("The ELBO rises", rise("elbo", "latent_dim", 2, 8, 32), "03_x", ("
 
 
 def study(**measures):
-    """The rows of the study: measures by name, each a function of a run's parameters."""
+    """Returns the study's table: each measure is a function of a run's parameters."""
     declared = sweeps.declared_runs("study", sweeps.SHOWN_BUDGET)
     table = pd.DataFrame({"run": [runs.run_name(run) for run in declared]}).join(
         pd.DataFrame([BEYOND | run for run in declared])
@@ -21,7 +21,7 @@ def study(**measures):
 
 
 def rises(step, spread=0.1):
-    """A measure that rises by a step at each of the latent sizes 2, 8 and 32."""
+    """Returns a measure that rises by `step` from latent size 2 to 8 and from 8 to 32."""
     jitter = (0.0, spread, -spread, spread / 2, -spread / 2)
     return lambda run: (
         step * np.log(run["latent_dim"] / 2) / np.log(4)
@@ -47,14 +47,14 @@ def test_verdicts(step, spread, verdict):
     assert (row["seeds"], row["notebook"], row["figure"]) == (5, "03", "03_x")
 
 
-def test_the_more_claims_the_stricter():
+def test_more_claims_make_each_test_stricter():
     table = study(elbo=rises(10, 12))
     others = [SIZES._replace(statement=f"{number}") for number in range(40)]
     assert claims.check_all(table, [SIZES])["verdict"].tolist() == ["supported"]
     assert set(claims.check_all(table, [SIZES, *others])["verdict"]) == {"inconclusive"}
 
 
-def test_nothing_is_decided_by_one_seed_or_without_the_measure():
+def test_one_seed_or_a_missing_measure_decides_nothing():
     table = study(elbo=rises(10))
     one = table[(table["seed"] == 0) | (table["latent_dim"] != 8)]
     assert claims.check_all(one, [SIZES])["verdict"].tolist() == ["supported"]  # 8 has weight 0
@@ -68,7 +68,7 @@ def test_nothing_is_decided_by_one_seed_or_without_the_measure():
         assert "not measured (latent size 2)" in row["evidence"]
 
 
-def test_a_number_may_combine_measures_of_the_same_runs():
+def test_a_claim_may_combine_measures_of_the_same_runs():
     table = study(fd_samples=lambda run: 30.0 + run["seed"], fd_mixture=lambda run: 10.0)
     terms = (Term(1.0, "fd_samples", {}), Term(-1.0, "fd_mixture", {}))
     checked = claims.check_all(table, [Claim("Mixtures are better", terms, "03_samples")])
@@ -77,7 +77,7 @@ def test_a_number_may_combine_measures_of_the_same_runs():
     assert checked["evidence"][0] == "FD of samples: 32.0 ± 1.6; FD of samples, mixture: 10.0 ± 0.0"
 
 
-def test_evidence_names_what_differs_between_the_terms():
+def test_evidence_names_the_parameters_that_differ():
     table = study(
         fd_samples=lambda run: 10.0 + (run["likelihood"] == "mse") + run["beta"],
         elbo=lambda run: -float(run["conditional"]),
@@ -93,7 +93,7 @@ def test_evidence_names_what_differs_between_the_terms():
     ]
 
 
-def test_a_notebook_shows_its_own_claims_data_sets_side_by_side():
+def test_a_notebook_shows_its_own_claims_with_a_column_for_each_data_set():
     asked = [
         SIZES._replace(datasets=("fashion_mnist", "cifar10")),
         SIZES._replace(statement="Another", figure="04_x"),
@@ -112,7 +112,7 @@ def test_a_notebook_shows_its_own_claims_data_sets_side_by_side():
 @pytest.mark.parametrize(
     "claim", [*claims.CLAIMS, *reproductions.CLAIMS], ids=lambda claim: claim.statement[:40]
 )
-def test_every_claim_can_be_decided_by_the_runs_that_are_declared(claim):
+def test_every_claim_can_be_decided_by_the_declared_runs(claim):
     declared = sweeps.declared_runs(claim.sweep, "study")
     declared = pd.DataFrame([BEYOND | run for run in declared])
     for term in claim.terms:
@@ -125,14 +125,14 @@ def test_every_claim_can_be_decided_by_the_runs_that_are_declared(claim):
     np.testing.assert_allclose(sum(term.weight for term in claim.terms), 0, atol=1e-12)
 
 
-def test_a_notebook_decides_its_claims_on_the_runs_of_its_budget():
+def test_claims_are_decided_on_the_runs_of_the_budget():
     table = study(elbo=rises(10))
     verdict = {b: claims.check_all(table, [SIZES], b)["verdict"].item() for b in sweeps.BUDGETS}
     assert verdict.pop(sweeps.SHOWN_BUDGET) == "supported"
     assert set(verdict.values()) == {"not measured"}
 
 
-def test_claims_on_other_data_sets_have_a_table_of_their_own():
+def test_claims_about_other_data_sets_have_their_own_table():
     asked = [
         SIZES._replace(datasets=("fashion_mnist", "cifar10")),
         SIZES._replace(statement="On one of them"),
