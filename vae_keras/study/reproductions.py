@@ -1,4 +1,4 @@
-"""Other people's experiments: whose they are, what they published, and what they give here."""
+"""Reproductions of published experiments: sources, published values and claims."""
 
 import json
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from vae_keras.study.verdicts import Term, exceeds, list_claims, rise
 
 
 class Published(NamedTuple):
-    """A published negative ELBO and its parts, nats/image, and the runs that repeat it.
+    """A published negative ELBO and its parts in nats/image, and the runs that reproduce it.
 
     Attributes:
-        work: whose it is, and on what.
-        total, reconstruction, kl: the values; `None` is not stated.
-        settings: dict of the parameters that pick its runs from those of the sweep; of Keras's
-            example, the precision.
-        ways: names of `WAYS` to obtain it here: what it may have been measured on, and more.
+        work: the experiment and its data set, as shown in the table.
+        total, reconstruction, kl: the published values, or `None` if not stated.
+        settings: dict of the parameters that select its runs in the sweep; for Keras's example, the
+            precision.
+        ways: names of the `WAYS` in which it is measured here.
     """
 
     work: str
@@ -30,14 +30,15 @@ class Published(NamedTuple):
 
 
 class Reproduction(NamedTuple):
-    """An experiment of somebody else.
+    """A published experiment.
 
     Attributes:
-        source: whose it is, with its address.
-        setup: network and settings as its authors state them, and what they leave open.
-        grids: its sweep, as in `sweeps.SWEEPS`; without one the study itself repeats it.
-        published: its `Published` results.
-        claims: dict from what its authors saw to terms, see `verdicts.Claim`.
+        source: name and address.
+        setup: network and settings, as far as its authors state them.
+        grids: tuple of the grids of its sweep, as in `sweeps.SWEEPS`; empty if the runs of the
+            study reproduce it.
+        published: tuple of `Published`.
+        claims: dict from the authors' observations to terms, see `verdicts.Claim`.
     """
 
     source: str
@@ -49,27 +50,28 @@ class Reproduction(NamedTuple):
 
 EARLIER = "An earlier study"
 EARLIER_STUDIES = (
-    "The earlier studies without a name were published as README files only, with neither an "
-    "author to cite nor an address that lasts."
+    "Each experiment called *an earlier study* was published as a README file only, with neither "
+    "an author to cite nor a lasting address."
 )
-# How a value is obtained: on which images, and with which encoder in place of the run's own, see
-# `reproduction_runs`. A running mean is what Keras prints: over the last epoch, while it goes on.
+# Ways to measure a loss: on which images, and with which encoder instead of the run's own (see
+# `reproduction_runs`). A running mean is what Keras prints: the mean over the last epoch, during
+# which the weights still change.
 WAYS = {
     "running": ("training, running mean", ""),
     "test": ("test", ""),
-    "moved": ("test", "another encoder, fitted to moved images"),
-    "grid": ("test", "the encoder of Bayes' rule on a grid"),
+    "moved": ("test", "new encoder, fitted to augmented images"),
+    "grid": ("test", "Bayes' rule on a grid as encoder"),
     "all": ("training and test, running mean", ""),
 }
 ENCODERS = ("moved", "grid")
 LOSSES = ("loss", "reconstruction_loss", "kl_divergence")  # the total and its parts
 PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
-# The entropy of the grey levels of the official test images, nats/image: no cross-entropy is lower.
-# MNIST's is that of the exact images; 45.38, which is also quoted, is not. SVHN's is that of the
-# first 10,000.
+# The entropy of the grey levels of the official test images in nats/image, a lower bound on the
+# cross-entropy. MNIST's is exact; 45.38, which is also quoted, is not. SVHN's is that of the first
+# 10,000 images.
 FLOORS = {"mnist": 45.53, "fashion_mnist": 189.86, "svhn": 1769.6}
 
-# Adam at its usual, constant rate: what all of these works use, most of them in batches of 128.
+# Adam at its default, constant rate and batches of 128, unless a grid says otherwise.
 ADAM = {"learning_rate": [1e-3], "learning_rate_schedule": ["constant"], "batch_size": [128]}
 SEEDS = {"seed": [0, 1, 2]}
 WHOLE = ADAM | SEEDS | {"train_fraction": [1.0]}
@@ -77,11 +79,11 @@ FASHION, GREY = {"dataset": ["fashion_mnist"]}, {"dataset": ["mnist", "fashion_m
 WIDE_SIZES = FASHION | {"beta": [1.0, 3.0], "latent_dim": [1, 2, 8, 16], "epochs": [3]}
 WIDE = WIDE_SIZES | ADAM | {"architecture": ["wide"], "batch_size": [32]}
 SHARE = {"train_fraction": [0.03], "evaluation_fraction": [0.1]}
-# Where neither rate nor epochs are stated, those of the study: some of these runs are its own.
+# Rate and epochs are not stated; with those of the study, some of these runs are the study's own.
 SHARP = SEEDS | FASHION | {"latent_dim": [2, 32]}
 FLAT = WHOLE | GREY | {"latent_dim": [2], "epochs": [15]}
 DEEP = FLAT | {"architecture": ["deep_mlp"]}
-# As many steps as 15 epochs of the official training images, on the seventh of them.
+# As many steps on a seventh of the images as in 15 epochs of all official training images.
 SVHN = WHOLE | {"dataset": ["svhn"], "epochs": [91]}
 SVHN_GRIDS = (
     SVHN | {"latent_dim": [200], "architecture": ["residual_1024"]},
@@ -92,39 +94,39 @@ EXAMPLE = WHOLE | {"dataset": ["mnist"]}
 REPRODUCTIONS = {
     "wide_vae_vs_beta3": Reproduction(
         EARLIER,
-        "Fashion-MNIST; convolutions of 128, 256 and 512 channels, kernels of 7, 7 and 5 pixels, "
-        "stride 1, padding 1; 3 epochs, batch size 32, learning rate 1e-5. Not run under its "
-        "protocol: two cores train this network on 3 % of the images only, at a rate at which few "
-        "steps count. The residual network sees all images, and decides the claims. The sweep "
-        "`wide_vae_vs_beta3_full` is the protocol itself, for a GPU.",
+        "Fashion-MNIST; convolutions with 128, 256 and 512 channels, kernels of 7, 7 and 5 pixels, "
+        "stride 1, padding 1; 3 epochs, batch size 32, learning rate 1e-5. This protocol is not "
+        "followed: on two cores, the network is trained on only 3 % of the images, mostly at 3e-4 "
+        "to make up for the few steps. The residual network sees all images and decides the "
+        "claims. The sweep `wide_vae_vs_beta3_full` is the original protocol, for a GPU.",
         (
             WIDE | SHARE | {"learning_rate": [3e-4]},
             WIDE | SHARE | {"learning_rate": [1e-5], "beta": [1.0], "latent_dim": [1, 2]},
             WIDE_SIZES | WHOLE,
         ),
         claims={
-            f"{statement}, from 1 through 2 and 8 to 16, at beta {beta:g}": rise(
+            f"{statement}, from 1 through 2 and 8 to 16 at beta {beta:g}": rise(
                 measure, "latent_dim", 1, 2, 8, 16, beta=beta, epochs=3
             )
             for beta in (1.0, 3.0)
             for statement, measure in (
-                ("A larger latent size reconstructs better", "psnr"),
-                ("A smaller latent size samples better", "fd_samples"),
+                ("A larger latent size improves reconstructions", "psnr"),
+                ("A larger latent size worsens samples", "fd_samples"),
             )
         },
     ),
     "mnist_latent_sizes": Reproduction(
         EARLIER,
-        "MNIST, squared error + beta * KL: a beta of 0.5 under the likelihood of unit variance. "
-        "Network, rate and epochs are not stated; at 1e-3 some sizes stay at the mean image, so "
-        "3e-4 stands beside it.",
+        "MNIST, squared error + beta * KL, which is beta 0.5 in this study's unit-variance "
+        "likelihood. Network, learning rate and epochs are not stated. At 1e-3, some sizes never "
+        "leave the mean image, so 3e-4 is run as well.",
         (
             EXAMPLE
             | {"likelihood": ["mse"], "beta": [0.5], "epochs": [10]}
             | {"latent_dim": [2, 4, 16], "learning_rate": [3e-4, 1e-3]},
         ),
         claims={
-            "A larger latent size reconstructs better, from 2 through 4 to 16": rise(
+            "A larger latent size improves reconstructions, from 2 through 4 to 16": rise(
                 *("psnr", "latent_dim", 2, 4, 16), likelihood="mse", beta=0.5, learning_rate=3e-4
             )
         },
@@ -132,30 +134,31 @@ REPRODUCTIONS = {
     "sharp_vae": Reproduction(
         EARLIER,
         "Fashion-MNIST, the residual network; squared error at beta 1 against cross-entropy at "
-        "beta 0.01, which was called sharp, and a KL warm-up. Rate and epochs are not stated and "
-        "are those of the study. As loss and beta change at once, all four corners are run.",
+        "beta 0.01, which the authors call sharp, and a KL warm-up. Learning rate and epochs are "
+        "not stated; those of the study are used. As likelihood and beta change at once, all four "
+        "combinations are run.",
         (
             SHARP | {"likelihood": ["mse", "bce"], "beta": [1.0, 0.01]},
             SHARP | {"likelihood": ["mse"], "beta": [0.5]},
             SHARP | {"latent_dim": [32], "likelihood": ["mse", "bce"], "warmup_epochs": [1.0]},
         ),
         claims={
-            "Cross-entropy at beta 0.01 is sharper than squared error at beta 1": exceeds(
+            "Cross-entropy at beta 0.01 gives sharper images than squared error at beta 1": exceeds(
                 "sharpness", {"beta": 0.01}, {"likelihood": "mse"}
             ),
-            "Beta 0.01 alone is sharper than cross-entropy alone": exceeds(
+            "Beta 0.01 alone gives sharper images than cross-entropy alone": exceeds(
                 "sharpness", {"likelihood": "mse", "beta": 0.01}, {"likelihood": "bce"}
             ),
             "Cross-entropy at beta 0.01 has a higher SSIM than squared error at beta 1": exceeds(
                 "ssim", {"beta": 0.01}, {"likelihood": "mse"}
             ),
-            # What samples of the prior lose against samples of a mixture of the codes.
-            "The codes of cross-entropy at beta 0.01 are less regular": tuple(
+            # Irregular codes: samples from the prior are worse than from a mixture fitted to them.
+            "Cross-entropy at beta 0.01 has less regular codes than squared error at beta 1": tuple(
                 Term(sign * weight, measure, changes)
                 for sign, changes in ((1.0, {"beta": 0.01}), (-1.0, {"likelihood": "mse"}))
                 for weight, measure in ((1.0, "fd_samples"), (-1.0, "fd_mixture"))
             ),
-            "Cross-entropy at beta 0.01 samples worse than squared error at beta 1": exceeds(
+            "Cross-entropy at beta 0.01 gives worse samples than squared error at beta 1": exceeds(
                 "fd_samples", {"beta": 0.01}, {"likelihood": "mse"}
             ),
         },
@@ -163,13 +166,13 @@ REPRODUCTIONS = {
     "three_data_sets": Reproduction(
         EARLIER,
         "MNIST and Fashion-MNIST, a convolutional VAE, Adam, batch size 128, cross-entropy. "
-        "Neither split nor latent size of the values is stated; their KL divergence fits a latent "
-        "size of 2. The deep MLP, trained for longer at a falling rate, is the best decoder here. "
-        "Its encoder loses most on images that it has not seen. Two others stand beside it: an MLP "
-        "of 3 x 1,024 units, fitted to the finished decoder, half of its images moved a little; "
-        "and Bayes' rule on a grid of codes, which is a dense layer of the decoder's own logits "
-        "with a softmax, and has learned nothing. The larger sizes are trained at the rate of the "
-        "study.",
+        "The split and the latent size are not stated; the published KL divergence suggests a "
+        "latent size of 2. The deep MLP, trained for longer with a falling learning rate, has the "
+        "best decoder here, but its encoder loses most on unseen images. The table therefore "
+        "includes two other encoders for this decoder: an MLP of 3 x 1,024 units, trained with "
+        "half of each batch slightly rotated, shifted and zoomed; and Bayes' rule on a grid of "
+        "codes, a dense layer made of the decoder's own logits and a softmax, which learns "
+        "nothing. The larger latent sizes use the learning rate of the study.",
         (
             FLAT,
             DEEP,
@@ -200,10 +203,10 @@ REPRODUCTIONS = {
                 )
                 for noun, measure in (("ELBO gains", "elbo"), ("PSNR gains", "psnr"))
             },
-            "Convolutions have a better ELBO than an MLP, at latent size 2": rise(
+            "A convolutional network has a better ELBO than an MLP at latent size 2": rise(
                 *("elbo", "architecture", "deep_mlp", "residual"), latent_dim=2, epochs=15
             ),
-            "Classes are easier to tell in the map of a VAE than in that of PCA": (
+            "Classes are easier to tell apart in a VAE's two dimensions than in PCA's": (
                 Term(1.0, "probe_accuracy", {"latent_dim": 2, "epochs": 15}),
                 Term(-1.0, "linear_probe_accuracy", {"latent_dim": 2, "epochs": 15}),
             ),
@@ -211,11 +214,11 @@ REPRODUCTIONS = {
     ),
     "three_data_sets_svhn": Reproduction(
         EARLIER,
-        "SVHN, the same with a hidden layer of 1,024 units at latent size 200; the split is not "
-        "stated. Run on a seventh of the images, 12,434 of which a tenth is for validation, and "
-        "2,000 test images, for as many steps as 15 epochs of the official training images; so "
-        "few images are overfitted sooner. The sweep `three_data_sets_svhn_full` takes the "
-        "official files.",
+        "The same on SVHN, with a hidden layer of 1,024 units at latent size 200; the split is not "
+        "stated. It is run on a seventh of the images (12,434, a tenth of them for validation) and "
+        "2,000 test images, for as many steps as 15 epochs of the official training images; with "
+        "so few images it overfits sooner. The sweep `three_data_sets_svhn_full` uses the official "
+        "files.",
         SVHN_GRIDS,
         (
             Published(
@@ -227,26 +230,26 @@ REPRODUCTIONS = {
     ),
     "latent_size_and_beta": Reproduction(
         EARLIER,
-        "CIFAR-10 and Fashion-MNIST over latent size and beta: the comparison that this study is.",
+        "CIFAR-10 and Fashion-MNIST over latent size and beta: the comparison behind this study.",
         claims={
-            "A larger latent size pays more nats for its codes, from 32 to 128": rise(
+            "A larger latent size raises the KL divergence, from 32 to 128": rise(
                 "kl_divergence", "latent_dim", 32, 128
             ),
-            "It gets less for them, from 32 to 128: a lower ELBO": rise(
+            "A larger latent size lowers the ELBO, from 32 to 128": rise(
                 "elbo", "latent_dim", 128, 32
             ),
-            "A larger beta makes classes easier to tell, from 0.1 through 1 to 4": rise(
+            "A larger beta makes classes easier to tell apart, from 0.1 through 1 to 4": rise(
                 "probe_accuracy", "beta", 0.1, 1.0, 4.0
             ),
         },
     ),
     "keras_example": Reproduction(
         "[Keras's VAE example](https://keras.io/examples/generative/vae/) (F. Chollet, 2020)",
-        "MNIST, training and test images together: 70,000; convolutions of 32 and 64 channels, 16 "
+        "All 70,000 images of MNIST, training and test; convolutions with 32 and 64 channels, 16 "
         "hidden units, latent size 2; 30 epochs of Adam at 1e-3, batch size 128: 16,410 steps. The "
-        "sweep trains it on training images alone, for the map of test images.",
+        "sweep trains the same model on training images only, to map the test images.",
         (EXAMPLE | {"architecture": ["small"], "latent_dim": [2], "epochs": [30]},),
-        # The page of 2024 prints the epoch's mean of the total only as `total_loss`. Its `loss`,
+        # On the page of 2024, only `total_loss` is the epoch's mean of the total. Its `loss`,
         # 150.66 = 144.20 + 6.46, is a mean of running means.
         tuple(
             Published(
@@ -259,7 +262,7 @@ REPRODUCTIONS = {
     "pytorch_example": Reproduction(
         "[PyTorch's VAE example](https://github.com/pytorch/examples/tree/main/vae)",
         "MNIST, an MLP of 400 hidden units, latent size 20; 10 epochs of Adam at 1e-3, batch size "
-        "128; the loss on test images as logs of it give it.",
+        "128; the published value is the test loss in logs of the example.",
         (EXAMPLE | {"architecture": ["mlp"], "latent_dim": [20], "epochs": [10]},),
         (Published("PyTorch's example", 105.59, None, None, {}),),
     ),
@@ -281,19 +284,19 @@ CLAIMS = [
 
 
 def compare(table):
-    """Sets what was obtained against what was published.
+    """Compares obtained with published losses.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
 
     Returns:
-        `pandas.DataFrame`, a row for each published result, network and way to obtain it:
-        `reproduction`, `work`, `model`, `images`, `seeds`, `command`, which trains what is missing,
-        and, in nats/image, for each of `total`, `reconstruction` and `kl` what was obtained (the
-        mean over seeds), its standard deviation (`_sd`) and what was published (`_published`).
-        `difference` is the total obtained minus the one published; of test images that are not the
-        official ones, each above the entropy of its own images. Numbers of runs that are not
-        finished are missing.
+        `pandas.DataFrame` with a row for each published result, network and way to measure it:
+        `reproduction`, `work`, `model`, `images`, `seeds`, `command` (which trains missing runs)
+        and, for each of `total`, `reconstruction` and `kl` in nats/image, the mean over seeds, its
+        standard deviation (`_sd`) and the published value (`_published`). `difference` is the
+        obtained minus the published total; if the test images are not the official ones, the
+        entropy of its own images is subtracted from each total. Numbers are NaN if no run is
+        finished.
     """
     return pd.DataFrame(
         {"reproduction": name, "work": published.work, **_obtained(name, published, way, table)}
@@ -304,28 +307,28 @@ def compare(table):
 
 
 def _obtained(name, published, way, table):
-    """A row of `compare`, but for whose it is."""
-    from vae_keras.study import sweeps  # here, because it reads `SWEEPS` of this module
+    """Returns a row of `compare` without `reproduction` and `work`."""
+    from vae_keras.study import sweeps  # which imports this module
 
     images, encoder = WAYS[way]
     declared = sweeps.declared_runs(name, sweeps.SHOWN_BUDGET)
-    command = "python -m vae_keras.study.reproduction_runs"
+    module, entropies = "python -m vae_keras.study.reproduction_runs", None
     if way == "all":
         precision = published.settings["precision"]
-        losses, floors = _parts(history.iloc[-1] for history in read_examples(precision)), None
+        losses = _parts(history.iloc[-1] for history in read_examples(precision))
         model = f"{PRECISIONS[precision]}, {declared[0]['epochs']} epochs"
-        command += f" {name} {precision} SEED"
+        command = f"{module} {name} {precision} SEED"
     else:
         chosen = [run for run in declared if published.settings.items() <= run.items()]
         network, epochs = names.label(chosen[0]["architecture"]), chosen[0]["epochs"]
         model = f"{network}, latent size {chosen[0]['latent_dim']}, {epochs} epochs"
-        model += f"; {encoder}" if encoder else ""
+        command = f"make sweep SWEEP={name} BUDGET=study"
+        if encoder:
+            model += f"; {encoder}"
+            command = f"{module} {way} RUN"
         found = runs.select(table, chosen)
-        command += f" {way} RUN"
-        if way not in ENCODERS:
-            command = f"make sweep SWEEP={name} BUDGET=study"
-        losses, floors = _losses(found, way)
-        if floors is not None and len(found):
+        losses, entropies = _losses(found, way)
+        if entropies is not None and len(found):
             images = f"{found['num_test_images'].iloc[0]:,.0f} {images}"
     row = {"model": model, "images": images, "seeds": len(losses), "command": command}
     for measure in losses:
@@ -333,36 +336,36 @@ def _obtained(name, published, way, table):
         row[f"{measure}_sd"] = losses[measure].std()
         row[f"{measure}_published"] = getattr(published, measure)
     row["difference"] = row["total"] - published.total
-    if floors is not None and floors.notna().any():
-        row["difference"] -= floors.mean() - FLOORS[chosen[0]["dataset"]]
+    if entropies is not None and entropies.notna().any():
+        row["difference"] -= entropies.mean() - FLOORS[chosen[0]["dataset"]]
     return row
 
 
 def _losses(found, way):
-    """The losses of each run, nats/image, and the entropies of its test images, or `None`."""
+    """Returns each run's losses and the entropies of its test images or `None`, in nats/image."""
     if way == "running":
-        ends = [runs.last_epoch(runs.models_folder() / run)[1] for run in found["run"]]
-        return _parts(ends), None
+        epochs = [runs.last_epoch(runs.models_folder() / run)[1] for run in found["run"]]
+        return _parts(epochs), None
     measured = with_encoder(found, way).reindex(columns=["excess", "elbo", *LOSSES[1:]])
     losses = _parts(measured.assign(loss=-measured["elbo"]))
     return losses, losses["reconstruction"] - measured["excess"]
 
 
 def _parts(measured):
-    """The total and its parts, nats/image, a row for each dict of measures."""
+    """Returns the total and its parts in nats/image, with a row for each dict of measures."""
     losses = pd.DataFrame(measured, columns=LOSSES)
     return losses.set_axis(["total", "reconstruction", "kl"], axis=1).astype("float64")
 
 
 def with_encoder(rows, way):
-    """Returns runs with the measures of their decoder under one of the encoders.
+    """Replaces the measures of runs with those of their decoders under another encoder.
 
     Args:
         rows: `pandas.DataFrame` of `runs.select`.
-        way: one of `ENCODERS`; any other name of `WAYS` is the encoder of the run itself.
+        way: one of `ENCODERS`. With any other of `WAYS`, `rows` are returned as they are.
 
     Returns:
-        `pandas.DataFrame` of the runs that have that record, see `reproduction_runs`.
+        `pandas.DataFrame` of the runs measured with that encoder by `reproduction_runs`.
     """
     if way not in ENCODERS:
         return rows
@@ -374,14 +377,14 @@ def with_encoder(rows, way):
 
 
 def read_examples(precision):
-    """Reads the losses of Keras's example, trained on all images.
+    """Reads the losses of Keras's example, trained on all 70,000 images.
 
     Args:
         precision: one of `PRECISIONS`.
 
     Returns:
-        List of `pandas.DataFrame`, one for each seed, with a row for each `epoch` and the columns
-        `LOSSES`: the means over the epoch, nats/image.
+        List of `pandas.DataFrame`, one for each seed, with a row for each epoch, the column `epoch`
+        and the columns `LOSSES`: means over the epoch in nats/image.
     """
     paths = sorted((runs.models_folder() / "keras_example").glob(f"{precision}_seed*.json"))
     histories = [pd.DataFrame(json.loads(path.read_text())["history"]) for path in paths]
@@ -389,7 +392,7 @@ def read_examples(precision):
 
 
 def markdown(compared):
-    """Renders what `compare` returns as a table, and how to train what is missing below it."""
+    """Renders the result of `compare` as a table, followed by the commands for missing runs."""
     cells, works = [], set()
     for row in compared.to_dict("records"):
         published, obtained = (_sum(row, kind) for kind in ("_published", ""))
@@ -408,7 +411,7 @@ def markdown(compared):
 
 
 def _sum(row, kind):
-    """Renders "136.96 ± 0.10 = 129.63 + 7.33", or the total alone where the parts are missing."""
+    """Renders "136.96 ± 0.10 = 129.63 + 7.33", without the parts if they are missing."""
     total, *parts = (row[f"{measure}{kind}"] for measure in ("total", "reconstruction", "kl"))
     if pd.isna(total):
         return "not run"

@@ -10,7 +10,7 @@ from vae_keras.study.reproductions import REPRODUCTIONS
 
 
 def finish(sweep, **measures):
-    """Finishes the runs of a sweep; each seed is one nat worse than the one before."""
+    """Finishes the runs of a sweep, each seed one nat worse than the one before."""
     for parameters in sweeps.declared_runs(sweep, sweeps.SHOWN_BUDGET):
         seed, folder = parameters["seed"], runs.start_run(**parameters)
         history = {"epoch": [0, 1], "loss": [200, 150 + seed], "reconstruction_loss": [190, 144]}
@@ -24,7 +24,7 @@ def finish(sweep, **measures):
 
 
 def compare(table, name, way):
-    """The rows of one experiment and way, by way of the images and of the end of the model."""
+    """Returns the rows of one experiment and way, recognised by their images and encoder."""
     images, encoder = reproductions.WAYS[way]
     return [
         row
@@ -36,14 +36,14 @@ def compare(table, name, way):
 
 
 def record_example(models, precision, seed):
-    """The record of a training of two epochs that ends at 150 + seed."""
+    """Writes the record of a training of two epochs that ends at a loss of 150 + seed."""
     history = {"loss": [250.0, 150.0 + seed], "reconstruction_loss": [240.0, 143.5 + seed]}
     path = models / "keras_example" / f"{precision}_seed{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"history": history | {"kl_divergence": [10.0, 6.5]}}))
 
 
-def test_each_way_has_its_own_values_over_seeds():
+def test_each_way_averages_its_own_losses_over_seeds():
     table = finish("three_data_sets")
     first, *_ = compare(table, "three_data_sets", "test")
     assert (first["work"], first["seeds"]) == ("`three_data_sets`, MNIST", 3)
@@ -55,7 +55,7 @@ def test_each_way_has_its_own_values_over_seeds():
     assert (first["total"], first["reconstruction"], first["kl"]) == (151.0, 144.0, 6.0)
 
 
-def test_another_encoder_has_a_row_of_its_own():
+def test_another_encoder_has_its_own_row():
     table = finish("three_data_sets")
     settings = {"dataset": "mnist", "architecture": "deep_mlp", "epochs": 60}
     chosen = table[(table[[*settings]] == pd.Series(settings)).all(axis=1)]
@@ -70,13 +70,13 @@ def test_another_encoder_has_a_row_of_its_own():
     assert other["command"].endswith("reproduction_runs grid RUN")
 
 
-def test_images_of_another_entropy_are_compared_above_it():
-    # The entropy of these images is 133 - 88.47 = 44.53, one nat less than that of the official.
+def test_the_difference_accounts_for_the_entropy_of_other_images():
+    # The entropy of these images is 133 - 88.47 = 44.53, one nat below that of the official ones.
     first, *_ = compare(finish("three_data_sets", excess=88.47), "three_data_sets", "test")
     np.testing.assert_allclose(first["difference"], 141 - 132.39 + 1)
 
 
-def test_keras_example_has_a_row_for_each_year_and_precision(models):
+def test_keras_example_has_a_row_for_each_page_and_precision(models):
     for seed in (0, 1):
         record_example(models, "float32", seed)
     pages = compare(finish("pytorch_example"), "keras_example", "all")
@@ -86,7 +86,7 @@ def test_keras_example_has_a_row_for_each_year_and_precision(models):
     np.testing.assert_allclose(pages[2]["difference"], 0.10)
 
 
-def test_the_table_has_a_row_for_each_result_and_says_what_is_missing():
+def test_the_table_has_a_row_for_each_result_and_the_commands_for_missing_runs():
     compared = reproductions.compare(finish("pytorch_example"))
     table, missing = reproductions.markdown(compared).split("\n\n")
     header, _, *rows = [
@@ -106,14 +106,14 @@ def test_the_table_has_a_row_for_each_result_and_says_what_is_missing():
 
 
 @pytest.mark.parametrize("name", ["keras_example", "pytorch_example"])
-def test_published_examples_are_trained_as_their_authors_say(name):
+def test_examples_are_trained_with_their_published_settings(name):
     for run in sweeps.declared_runs(name, "study"):
         assert (run["learning_rate"], run["learning_rate_schedule"]) == (1e-3, "constant")
         assert (run["batch_size"], run["train_fraction"]) == (128, 1.0)
 
 
-def test_part_of_svhn_takes_as_many_steps_as_all_of_it():
-    # The last tenth, or the last 5,000, are for validation.
+def test_part_of_svhn_takes_as_many_steps_as_the_whole():
+    # The last tenth, or the last 5,000 images, are for validation.
     for sweep, num_images in (("", 12_434 - 1_243), ("_full", 73_257 - 5_000)):
         for run in sweeps.declared_runs(f"three_data_sets_svhn{sweep}", "study"):
             num_steps = run["epochs"] * math.ceil(num_images / run["batch_size"])
