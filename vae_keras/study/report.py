@@ -1,4 +1,4 @@
-"""From the records of runs to tables, pages, figures and the generated blocks of the README."""
+"""Turns the records of runs into tables, pages, figures and the README's generated blocks."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from vae_keras.study import claims, reproductions, runs, sweeps, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURES = ("elbo", "binary_nll", "psnr", "used_units", "fd_samples")
-# The rows of the README's tables: what each changes in the setting from which every sweep starts.
+# The rows of the README's tables: the parameters that differ from `sweeps.FIXED`.
 SETTINGS = (
     *({"latent_dim": size} for size in (2, 8, 32, 128)),
     *({"beta": beta} for beta in (0.1, 4.0)),
@@ -20,20 +20,20 @@ QUICK_MEASURES = ("reconstruction_loss", "kl_divergence", "psnr")
 
 
 def main():
-    """Writes the report and prints what it wrote."""
+    """Writes the report, prints the paths written and returns the exit code."""
     print("written:", *write_report(), sep="\n  ")
     return 0
 
 
 def write_report():
-    """Writes everything that is made from the records of runs.
+    """Writes everything that is generated from the records of runs.
 
-    That is `results.csv` and the figures of the sweep `quick`. Of the checkout's own runs, it is
-    also the pages `findings.md` and `reproductions.md`, the figure of all claims, and the README
-    with its animation.
+    These are `results.csv` and the figures of the sweep `quick`. If the models folder is that of
+    the checkout, they are also the pages `findings.md` and `reproductions.md`, the figure of all
+    claims, and the README's blocks and animation.
 
     Returns:
-        List of the paths.
+        List of the paths written.
     """
     runs.write_results()
     table = runs.load_results()
@@ -61,12 +61,12 @@ def write_report():
 
 
 def findings_page(checked):
-    """Renders `models/findings.md` from what `claims.check_all` returns."""
+    """Renders `models/findings.md` from the result of `claims.check_all`."""
     return f"# Findings\n\n{claims.METHOD}\n\n{claims.render(checked, _link)}\n"
 
 
 def reproductions_page(table):
-    """Renders `models/reproductions.md`: the table, then each experiment and what its authors saw.
+    """Renders `models/reproductions.md`: the table, then each experiment and its claims.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
@@ -75,10 +75,10 @@ def reproductions_page(table):
     parts = [
         "# Reproductions",
         f"{reproductions.EARLIER_STUDIES} Losses in nats/image: total = reconstruction loss + KL "
-        "divergence, the mean ± standard deviation over seeds. The difference is that of the "
-        "totals; on test images that are not the official ones, of the totals above the entropy of "
-        f"the grey levels. That of MNIST's exact test images is {reproductions.FLOORS['mnist']}; "
-        "45.38 is also quoted.",
+        "divergence, mean ± standard deviation over seeds. The difference compares totals or, if "
+        "the test images are not the official ones, totals minus the entropy of the grey levels. "
+        f"For MNIST's exact test images, this entropy is {reproductions.FLOORS['mnist']}; 45.38 is "
+        "also quoted.",
         reproductions.markdown(reproductions.compare(table)),
         claims.METHOD.split("\n\n")[0],
     ]
@@ -91,32 +91,34 @@ def reproductions_page(table):
 
 
 def readme_blocks(table, checked):
-    """Returns the generated blocks of the README, a dict from name to Markdown.
+    """Returns the generated blocks of the README, as a dict from name to Markdown.
 
     Args:
         table: `pandas.DataFrame` of `runs.load_results`.
-        checked: what `claims.check_all` returns.
+        checked: `pandas.DataFrame` of `claims.check_all`.
     """
     bench = runs.models_folder() / "bench.md"
-    measured = "Not measured yet: `make bench`."
+    speed = "Not measured yet: `make bench`."
+    if bench.exists():
+        speed = bench.read_text(encoding="utf-8").strip()
     return {
         "findings": _findings(checked),
         "results": "\n\n".join(_results(table, name) for name in sweeps.GREY_AND_COLOUR),
-        "claims": "[![The claims that several seeds test, with their intervals](images/claims.png)]"
+        "claims": "[![All tested claims, with 95 % intervals](images/claims.png)]"
         "(models/findings.md)",
-        "bench": bench.read_text(encoding="utf-8").strip() if bench.exists() else measured,
+        "bench": speed,
     }
 
 
 def fill_blocks(text, blocks):
-    """Replaces what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
+    """Replaces the text between the markers `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     Args:
         text: Markdown.
-        blocks: dict from name to the new content; what the text has no marks for is left out.
+        blocks: dict from name to the new content. Blocks without markers in the text are ignored.
 
     Raises:
-        ValueError: if the text has a block of another name, or a block that does not end.
+        ValueError: if the text has a block with an unknown name or without an end.
     """
     for name in re.findall(r"<!-- begin (\w+) -->", text):
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
@@ -124,7 +126,7 @@ def fill_blocks(text, blocks):
         _, found, after = rest.partition(end)
         if name not in blocks or not found:
             raise ValueError(
-                f"the README must have blocks of the names {', '.join(blocks)}, each with its end. "
+                f"blocks of the README must have an end and one of the names {', '.join(blocks)}. "
                 f"Received: {begin.strip()}"
             )
         text = f"{before}{begin}{blocks[name]}\n{end}{after}"
@@ -136,39 +138,41 @@ def _link(stem, images="../images"):
 
 
 def _findings(checked):
-    """The first claim with a verdict of each figure, for five figures: a sentence each."""
-    weak = checked["difference"].isna() | (checked["verdict"] == "inconclusive")
+    """Renders the first conclusive claim of each of the first five figures, one line each."""
+    unclear = checked["difference"].isna() | (checked["verdict"] == "inconclusive")
     lines = []
-    for _, shown in [*checked[~weak].groupby("figure", sort=False)][:5]:
+    for _, shown in [*checked[~unclear].groupby("figure", sort=False)][:5]:
         statement, stem = shown[["statement", "figure"]].iloc[0]
         found = "; ".join(
             f"{names.label(row['dataset'])} {claims.describe(row)}"
             for row in checked[checked["statement"] == statement].to_dict("records")
         )
         lines.append(f"- {statement}: {found}. {_link(stem, 'images')}")
-    return "\n".join(lines) or "No claim is decided yet: `make sweep SWEEP=study BUDGET=study`."
+    undecided = "No claims decided yet. Train the study: `make sweep SWEEP=study BUDGET=study`."
+    return "\n".join(lines) or undecided
 
 
 def _results(table, dataset):
-    """The table of one data set, under a line that says which runs it shows."""
+    """Renders the table of one data set, under a caption with the number of runs."""
     declared = sweeps.declared_runs("study", sweeps.SHOWN_BUDGET)
     declared = [run for run in declared if run["dataset"] == dataset]
     shown, title = runs.select(table, declared), f"**{names.label(dataset)}**"
     if shown.empty:
-        return f"{title}: no run is finished yet, `make sweep SWEEP=study BUDGET=study`."
+        return f"{title}: no finished runs yet. Train them: `make sweep SWEEP=study BUDGET=study`."
     measures = [name for name in MEASURES if name in shown and shown[name].notna().any()]
+
+    def spreads(changes, prefix=""):
+        values = [claims.values_of(shown, dataset, prefix + name, changes) for name in measures]
+        return [*map(tables.spread, measures, values)]
+
     cells = []
     for changes in SETTINGS:
-        values = [claims.values_of(shown, dataset, name, changes) for name in measures]
-        texts = [tables.spread(*pair) for pair in zip(measures, values, strict=True)]
+        texts = spreads(changes)
         if "likelihood" in changes:
-            texts[0] = ""  # its ELBO is on a scale of its own
-        if any(texts):
-            cells.append([sweeps.phrase(changes), *texts])
-    linear = [claims.values_of(shown, dataset, f"linear_{name}", {}) for name in measures]
-    if any(linear):
-        texts = [tables.spread(*pair) for pair in zip(measures, linear, strict=True)]
-        cells.append(["the linear twin", *texts])
+            texts[0] = ""  # ELBOs under different likelihoods are not comparable
+        cells.append([sweeps.phrase(changes), *texts])
+    cells.append(["linear twin", *spreads({}, "linear_")])
+    cells = [row for row in cells if any(row[1:])]
     first = shown.iloc[0]
     caption = (
         f"{title}: {len(shown)} of {len(declared)} runs, {first['epochs']} epochs over "
@@ -179,7 +183,7 @@ def _results(table, dataset):
 
 
 def _copy_animation(folder):
-    """Copies the map over the training of the first run of two dimensions, where it is there."""
+    """Copies the latent map's animation of the first two-dimensional run, if it exists."""
     declared = sweeps.declared_runs("latent_dim", sweeps.SHOWN_BUDGET)
     first = next(run for run in declared if run["latent_dim"] == 2)
     animation = runs.models_folder() / runs.run_name(first) / "latent_map.gif"
@@ -190,7 +194,7 @@ def _copy_animation(folder):
 
 
 def _draw_quick(rows, folder):
-    """Draws the finished runs of the sweep `quick`; returns the paths, which name its data sets."""
+    """Draws the finished runs of the sweep `quick`; returns the paths of the figures."""
     figures, datasets = {}, "_".join(dict.fromkeys(rows["dataset"]))
     default, largest = rows["beta"] == sweeps.FIXED["beta"], rows["latent_dim"].max()
     for swept, chosen in (
@@ -199,12 +203,13 @@ def _draw_quick(rows, folder):
     ):
         if chosen[swept].nunique() > 1:
             curves = many_runs.sweep_curves(chosen, swept, QUICK_MEASURES)
-            figures[f"02_quick_{datasets}_{swept}"] = curves
+            figures[folder / f"02_quick_{datasets}_{swept}.png"] = curves
     for dataset, chosen in rows[default].groupby("dataset"):
         chosen = chosen.sort_values("latent_dim")
         images = runs.read_pictures(chosen, "latent_dim", "reconstructions")
         if images:
-            figures[f"02_quick_reconstructions_{dataset}"] = pictures.image_rows(images)
-    for stem, figure in figures.items():
-        figure.savefig(folder / f"{stem}.png")
-    return [folder / f"{stem}.png" for stem in figures]
+            path = folder / f"02_quick_reconstructions_{dataset}.png"
+            figures[path] = pictures.image_rows(images)
+    for path, figure in figures.items():
+        figure.savefig(path)
+    return [*figures]

@@ -10,7 +10,7 @@ README = "".join(
 
 
 def finish(sweep, budget, substitute=False):
-    """Finishes the runs of a sweep with measures that can be told apart."""
+    """Finishes the runs of a sweep with measures that depend on the parameters."""
     for parameters in sweeps.declared_runs(sweep, budget, substitute):
         folder = runs.start_run(**parameters)
         images = np.full((10, 4, 4, 1), parameters["seed"], "uint8")
@@ -32,14 +32,14 @@ def finish(sweep, budget, substitute=False):
 
 @pytest.fixture
 def checkout(models, monkeypatch):
-    """A checkout whose own runs are those of the test."""
+    """A checkout with `models` as its own models folder."""
     monkeypatch.setattr(report, "ROOT", models.parent)
     monkeypatch.setattr(runs, "_default_folder", lambda: models)
     (models.parent / "README.md").write_text(README)
     return models.parent
 
 
-def test_the_report_of_the_own_runs_is_whole(checkout):
+def test_the_report_of_the_checkouts_runs_is_complete(checkout):
     finish("study", sweeps.SHOWN_BUDGET)
     names = {path.relative_to(checkout).as_posix() for path in report.write_report()}
     pages = {"models/findings.md", "models/reproductions.md", "README.md", "images/claims.png"}
@@ -47,7 +47,7 @@ def test_the_report_of_the_own_runs_is_whole(checkout):
     assert all((checkout / name).stat().st_size for name in names)
     readme = (checkout / "README.md").read_text()
     assert "old" not in readme and readme.count("text after") == 4
-    assert "[![The claims that" in readme and "Not measured yet: `make bench`." in readme
+    assert "[![All tested claims" in readme and "Not measured yet: `make bench`." in readme
     assert not (checkout / "images" / "02_latent_map.gif").exists()
     findings = (checkout / "models" / "findings.md").read_text()
     assert all(claim.statement in findings for claim in claims.CLAIMS)
@@ -58,7 +58,7 @@ def test_the_report_of_the_own_runs_is_whole(checkout):
     assert (checkout / "README.md").read_text() == readme
 
 
-def test_other_runs_leave_the_readme_alone(checkout, monkeypatch):
+def test_other_models_folders_leave_the_readme_unchanged(checkout, monkeypatch):
     monkeypatch.setenv("VAE_KERAS_MODELS", str(checkout / "elsewhere"))
     finish("quick", "quick", substitute=True)
     names = {path.relative_to(checkout).as_posix() for path in report.write_report()}
@@ -73,14 +73,14 @@ def test_other_runs_leave_the_readme_alone(checkout, monkeypatch):
     assert not (checkout / "models").exists()
 
 
-def test_there_is_a_report_before_the_first_run(checkout):
+def test_the_report_works_before_the_first_run(checkout):
     report.write_report()
     readme = (checkout / "README.md").read_text()
-    assert "No claim is decided yet" in readme
-    assert "**CIFAR-10**: no run is finished yet, `make sweep SWEEP=study BUDGET=study`." in readme
+    assert "No claims decided yet" in readme
+    assert "**CIFAR-10**: no finished runs yet." in readme
 
 
-def test_findings_are_decided_claims_with_number_interval_and_figure(checkout):
+def test_findings_are_conclusive_claims_with_number_interval_and_figure(checkout):
     checked = claims.check_all(finish("study", sweeps.SHOWN_BUDGET))
     findings = report.readme_blocks(runs.load_results(), checked)["findings"].splitlines()
     assert findings[0] == (
@@ -102,21 +102,21 @@ def test_each_data_set_has_a_table_of_at_most_six_columns(checkout):
     assert all(len(row) <= 6 for row in rows)
     assert rows[0][:3] == ["setting", "ELBO (nats/image)", "PSNR (dB)"]
     assert rows[3][:3] == ["latent size 8", "-306.8 ± 0.2", "18.20 ± 0.16"]
-    assert rows[8][:2] == ["unit variance", ""]  # its ELBO is on a scale of its own
+    assert rows[8][:2] == ["unit variance", ""]  # not comparable with the other ELBOs
 
 
-def test_the_speed_is_what_the_bench_wrote(checkout):
+def test_the_bench_block_is_bench_md(checkout):
     runs.models_folder().mkdir()
     (runs.models_folder() / "bench.md").write_text("| fast |\n")
     table = finish("study", sweeps.SHOWN_BUDGET)
     assert report.readme_blocks(table, claims.check_all(table))["bench"] == "| fast |"
 
 
-def test_blocks_have_a_known_name_and_an_end():
+def test_blocks_need_a_known_name_and_an_end():
     text = "x\n<!-- begin a -->\n1\n<!-- end a -->\ny"
     filled = report.fill_blocks(text, {"a": r"\1 2", "b": ""})
     assert filled == "x\n<!-- begin a -->\n\\1 2\n<!-- end a -->\ny"
     assert report.fill_blocks(filled, {"a": r"\1 2"}) == filled
     for bad in ("<!-- begin c -->\n<!-- end c -->", "<!-- begin a -->\n1"):
-        with pytest.raises(ValueError, match="blocks of the names a"):
+        with pytest.raises(ValueError, match="one of the names a"):
             report.fill_blocks(bad, {"a": ""})
