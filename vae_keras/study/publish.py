@@ -1,8 +1,8 @@
-"""The published models: which runs of the study they are, and what their cards say.
+"""Publishes trained models of the study, with their cards.
 
-`python -m vae_keras.study.publish` publishes in `models/pretrained` those whose runs are
-finished and have their weights: in `models/`, or in `$VAE_KERAS_MODELS`. Beside them it leaves what
-the site's explorer shows of test images and their codes, so that building the site needs no data.
+`python -m vae_keras.study.publish` writes to `models/pretrained` every model of `declared()` that
+has a finished run with weights in `models/` or `$VAE_KERAS_MODELS`. It also stores the test images
+and codes for the site's explorer, which can then be built without the data sets.
 """
 
 import sys
@@ -23,8 +23,8 @@ from vae_keras.vae import VAE
 
 MAX_BYTES = 4_000_000
 NUM_SHOWN = 300  # test images in the explorer
-MIXTURE_FRACTION = 0.2  # of the training images, to whose codes its mixture is fitted
-NUM_COMPARED = 2000  # test images on which the rounded model is compared with its run
+MIXTURE_FRACTION = 0.2  # share of the training images for the explorer's mixture
+NUM_COMPARED = 2000  # test images for comparing the rounded model with its run
 MEASURES = (
     *("elbo", "reconstruction_loss", "kl_divergence", "binary_nll", "psnr", "ssim"),
     *("used_units", "probe_accuracy", "fd_reconstructions", "fd_samples", "fd_mixture"),
@@ -38,8 +38,8 @@ tags: [variational-autoencoder]
 # {name}
 
 A variational autoencoder of {shape} images of {dataset}; {latent_dim} latent dimensions{given}.
-It is one run of the study of [vae_keras](https://github.com/vae-keras/vae-keras), that of seed
-{seed}; none was selected.
+It is the run with seed {seed} from the study [vae_keras](https://github.com/vae-keras/vae-keras);
+the seed was not selected by its results.
 
 ```python
 from vae_keras import VAE
@@ -50,44 +50,45 @@ vae = VAE.from_pretrained("{name}")
 
 ## Data
 
-{source}. It was trained on {train_fraction:.0%} of the training split of `load_images("{key}",
-"train")`; neither validation nor test images took part.
+{source}. The model was trained on {train_fraction:.0%} of `load_images("{key}", "train")`, without
+validation and test images.
 
-## Recipe
+## Training
 
 {recipe}
 
-## Numbers
+## Evaluation
 
-Of {num_test_images:,} test images. FD is the Fréchet distance in the features of this project's
-judge of the data set: it compares with others of its kind on {dataset} only, and is no FID.
+On {num_test_images:,} test images. FD is the Fréchet distance between features of this project's
+judge for {dataset}. It is not FID and is comparable only with other FDs on {dataset}.
 
 {numbers}
 
 ## Limits
 
-- Published weights are rounded and compute in float32. On the first {compared:,} test images the
-  ELBO is {rounded:.2f} nats/image as published and {exact:.2f} nats/image as trained.
-- Its images are blurred: a decoder of independent pixels averages over what the code leaves open.
-- It knows the images of {dataset}. Others are mapped to the nearest thing it knows, without a
-  warning.
-- The cross-entropy of grey levels is no density of them: compare its ELBO with models of the same
-  likelihood and data set only.
+- The published weights are rounded and compute in float32. On the first {compared:,} test images,
+  the ELBO is {rounded:.2f} nats/image as published and {exact:.2f} nats/image as trained.
+- The images are blurred: a decoder of independent pixels averages over details that the code does
+  not determine.
+- The model knows only images of {dataset}. It maps any other image to the nearest one it can
+  decode, without a warning.
+- The cross-entropy of grey levels is not a density: compare the ELBO only with models of the same
+  likelihood and data set.
 
 ## Licence
 
-Weights and code: Apache 2.0. For the images see the source above.
+Weights and code: Apache 2.0. For the images, see the source above.
 """
 
 
 def declared():
-    """Returns the published models, a dict from name to the parameters of the run."""
+    """Returns the models to publish, as a dict from name to the parameters of the run."""
     found = sweeps.declared_runs("pretrained", "study")
     return {name_of(run): run for run in found if run["seed"] == sweeps.FIXED["seed"]}
 
 
 def name_of(parameters):
-    """Names a model: `fashion_mnist-z32`, or `fashion_mnist-z32-conditional`.
+    """Returns a model's name: `fashion_mnist-z32`, or `fashion_mnist-z32-conditional`.
 
     Args:
         parameters: dict with `dataset`, `latent_dim` and `conditional`.
@@ -97,15 +98,15 @@ def name_of(parameters):
 
 
 def main():
-    """Publishes what can be published, and says of each model what became of it.
+    """Publishes every model with a finished run and prints a line for each model.
 
     Returns:
-        The exit code: 0, or 1 after one line on the standard error.
+        The exit code: 0, or 1 after an error.
     """
     for name, parameters in declared().items():
         weights = runs.models_folder() / runs.run_name(parameters) / "model.keras"
         if not (runs.is_finished(parameters) and weights.exists()):
-            print(f"{name}: not published, no finished run has left {weights}", flush=True)
+            print(f"{name}: not published, no finished run with {weights}", flush=True)
             continue
         try:
             publish_run(name, parameters)
@@ -117,14 +118,14 @@ def main():
 
 
 def publish_run(name, parameters):
-    """Writes a run's model, with its card, to `models/pretrained` and registers its files.
+    """Writes a run's model and card to `models/pretrained` and registers the files.
 
     Args:
         name: name of the model.
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all of `PARAMETERS`.
 
     Raises:
-        ValueError: if the weights take more than 4 MB.
+        ValueError: if the weights are larger than 4 MB.
     """
     run = runs.models_folder() / runs.run_name(parameters)
     folder = published.MODELS / pretrained.FOLDER / name
@@ -144,24 +145,26 @@ def publish_run(name, parameters):
     (folder / pretrained.CARD).write_text(text, encoding="utf-8")
     size = (folder / pretrained.WEIGHTS).stat().st_size
     if size > MAX_BYTES:
-        raise ValueError(f"{folder} takes {size:,} bytes, which is more than {MAX_BYTES:,}")
+        raise ValueError(
+            f"weights must take at most {MAX_BYTES:,} bytes. Received: {size:,} bytes in {folder}"
+        )
     for file in (pretrained.CONFIG, pretrained.WEIGHTS):
         published.register(folder / file)
 
 
 def describe_codes(vae, images, labels, dataset):
-    """Describes the latent space of a model, for the explorer.
+    """Computes codes and statistics of a model's latent space for the explorer.
 
     Args:
         vae: a `VAE`.
         images: test images, uint8 `(num_images, height, width, channels)`.
         labels: integers, `(num_images,)`.
-        dataset: name of the data set, to whose training codes a mixture is fitted.
+        dataset: name of the data set. The mixture is fitted to codes of its training images.
 
     Returns:
         Dict of arrays: `z_mean`, `(num_images, latent_dim)`; `spectrum` and `order`, see
-        `codes.kl_spectrum`; of an unconditional model also the Gaussians of `codes.fit_mixture`:
-        `weights`, `means` and `roots`, lower triangular roots of the covariances.
+        `codes.kl_spectrum`; for an unconditional model, also the Gaussians of `codes.fit_mixture`
+        as `weights`, `means` and `roots`, the lower triangular Cholesky factors of the covariances.
     """
     z_mean, z_log_var = batched.encode(vae, images, labels)
     spectrum, order = codes.kl_spectrum(z_mean, z_log_var)
@@ -175,14 +178,14 @@ def describe_codes(vae, images, labels, dataset):
 
 
 def card(name, parameters, image_shape, exact, rounded):
-    """Renders a model's card from the records of its run, and of its other seeds.
+    """Renders a model's card from the records of its run and of the other seeds.
 
     Args:
         name: name of the model.
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all of `PARAMETERS`.
         image_shape: `(height, width, channels)`.
-        exact: ELBO of test images in nats/image, of the model as trained.
-        rounded: the same, of the model as published.
+        exact: ELBO of test images in nats/image for the model as trained.
+        rounded: the same for the model as published.
     """
     seeds = [run for run in sweeps.declared_runs("pretrained", "study") if name_of(run) == name]
     rows = runs.select(pd.DataFrame(runs.read_records()), seeds)
@@ -196,7 +199,7 @@ def card(name, parameters, image_shape, exact, rounded):
         for measure in measures
     ]
     columns = ["measure", "this model", f"mean ± standard deviation (seeds: {len(rows)})"]
-    shown = [key for key in PARAMETERS if key != "image_size"]  # that of folders
+    shown = [key for key in PARAMETERS if key != "image_size"]  # not used by these data sets
     recipe = [[names.heading(key), names.format_value(key, parameters[key])] for key in shown]
     classes = DATASETS[parameters["dataset"]]["classes"]
     shape = ", ".join(map(str, image_shape))

@@ -8,7 +8,7 @@ from vae_keras.vae import VAE
 
 @pytest.fixture
 def finished(build_vae, tmp_path, monkeypatch):
-    """Two models of `digits`, two seeds each, and a checkout of its own to publish them in."""
+    """Finished runs of two `digits` models, two seeds each, and an empty checkout to publish to."""
     grid = {"dataset": ["digits"], "latent_dim": [2], "conditional": [False, True]}
     grids = [grid | {"seed": [0, 1]}, {"dataset": ["digits"]}]
     monkeypatch.setitem(sweeps.SWEEPS, "pretrained", grids)
@@ -24,7 +24,7 @@ def finished(build_vae, tmp_path, monkeypatch):
             runs.finish_run(folder, {"elbo": elbo, "num_test_images": 360})
 
 
-def test_names_say_what_varies():
+def test_names_contain_the_parameters_that_vary():
     assert [*publish.declared()] == [
         *("fashion_mnist-z2", "fashion_mnist-z32", "cifar10-z2", "cifar10-z32"),
         *("fashion_mnist-z32-conditional", "cifar10-z32-conditional", "mnist-z2"),
@@ -35,17 +35,17 @@ def test_finished_runs_are_published_with_a_card(finished, capsys):
     assert publish.main() == 0
     printed = capsys.readouterr().out
     assert "digits-z2-conditional: published" in printed
-    assert "digits-z32: not published, no finished run has left" in printed
+    assert "digits-z32: not published, no finished run with" in printed
     vae = VAE.from_pretrained("digits-z2-conditional")
     assert (vae.latent_dim, vae.num_classes) == (2, 10)
     card = (published.MODELS / "pretrained" / "digits-z2-conditional" / "README.md").read_text()
     assert "| ELBO (nats/image) | -30.0" in " ".join(card.split())
-    assert "-32.0 ± 2.8" in card  # of -30 and -34
+    assert "-32.0 ± 2.8" in card  # over -30 and -34
     assert "given the class: 0, 1, 2" in card and "labels=range(10)" in card
     assert "None" not in card and "nan" not in card
 
 
-def test_what_the_explorer_shows_is_left_beside_the_models(finished):
+def test_the_explorers_arrays_are_stored_with_the_models(finished):
     assert publish.main() == 0
     folder = published.MODELS / "pretrained"
     shown = np.load(folder / "digits.npz")
@@ -58,8 +58,8 @@ def test_what_the_explorer_shows_is_left_beside_the_models(finished):
     assert "weights" not in np.load(folder / "digits-z2-conditional" / "codes.npz")
 
 
-def test_a_model_that_is_too_large_is_not_registered(finished, monkeypatch, capsys):
+def test_an_oversized_model_is_not_registered(finished, monkeypatch, capsys):
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
     assert publish.main() == 1
-    assert "which is more than 1,000" in capsys.readouterr().err
+    assert "at most 1,000 bytes" in capsys.readouterr().err
     assert published.names() == []
