@@ -1,8 +1,8 @@
-"""Other people's experiments, where a run of notebook 02 does not do: Keras's example, encoders.
+"""Reproductions that notebook 02 cannot run: Keras's example, and other encoders.
 
 `python -m vae_keras.study.reproduction_runs keras_example float32 0` trains Keras's example on all
-of MNIST, with a precision and a seed. `... grid RUN` and `... moved RUN` give the decoder of a
-finished run another encoder; they need the run's `model.keras`. `reproductions` reads the records.
+of MNIST, with a precision and a seed. `... grid RUN` and `... moved RUN` evaluate the decoder of a
+finished run with another encoder; they need its `model.keras`. `reproductions` reads the records.
 """
 
 import json
@@ -26,23 +26,24 @@ from vae_keras.vae import VAE
 EXAMPLE_EPOCHS = 30
 ENCODER_UNITS, ENCODER_EPOCHS = (1024, 1024, 1024), 30
 BATCH_SIZE, LEARNING_RATE = 128, 1e-3
-# Of half of the images: turns up to 9 degrees, shifts up to 4 %, zooms up to 7 %.
+# Rotations up to 9 degrees (as a share of a full turn), shifts up to 4 %, zooms up to 7 %.
 TURN, SHIFT, ZOOM = 9 / 360, 0.04, 0.07
-# Codes of the grid from -4 to 4 along each axis, and how far around the likeliest one they count.
+# The grid of codes: points along each axis, from -4 to 4, and the standard deviation of the
+# Gaussian window around the likeliest code.
 GRID_SIZE, GRID_END, GRID_RADIUS = 192, 4.0, 0.15
 
 
 def keras_example(precision, seed):
-    """Trains Keras's example as its authors do: on training and test images together.
+    """Trains Keras's example as published: on training and test images together.
 
     Args:
         precision: "float32" or "mixed_bfloat16".
-        seed: of the weights, the order of the images and the draws of z.
+        seed: seed of the weights, the order of the images and the draws of z.
 
     Returns:
-        Dict of `num_images`, of `history`, the dict of the means of `loss`, `reconstruction_loss`
-        and `kl_divergence` over each epoch, of `after`, the `elbo_terms` of all images after
-        training, and of what `runtime.describe` returns.
+        Dict of `num_images`; `history`, a dict of the means of `loss`, `reconstruction_loss` and
+        `kl_divergence` over each epoch; `after`, the `elbo_terms` of all images after training; and
+        the result of `runtime.configure`.
     """
     machine = runtime.configure(precision)
     keras.utils.set_random_seed(seed)
@@ -56,14 +57,14 @@ def keras_example(precision, seed):
 
 
 def other_encoder(name, run):
-    """Measures the decoder of a finished run with an encoder other than its own.
+    """Evaluates the decoder of a finished run with another encoder.
 
     Args:
         name: one of `ENCODERS`.
-        run: name of the run, whose folder holds `model.keras`.
+        run: name of a run with `model.keras` in its folder.
 
     Returns:
-        What `evaluate` returns for the decoder with that encoder.
+        Dict of the measures of `evaluate`.
     """
     runtime.configure()
     folder = runs.models_folder() / run
@@ -76,18 +77,18 @@ def other_encoder(name, run):
 
 
 def moved_encoder(vae, images, seed):
-    """Fits a new encoder, an MLP, to a decoder that stays as it is.
+    """Trains a new encoder, an MLP, for a frozen decoder.
 
-    Half of each batch is moved a little, anew in each epoch, and its loss is that of the moved
-    image: the encoder then meets more images than the decoder has learned by heart.
+    Half of each batch is randomly rotated, shifted and zoomed, both as input and as target. The
+    encoder thus also sees images that the decoder was not trained on.
 
     Args:
-        vae: a `VAE` without labels; its decoder is frozen.
+        vae: a `VAE` without labels. Its decoder is frozen.
         images: training images, uint8 `(num_images, height, width, channels)`.
-        seed: of the order of the images.
+        seed: seed of the order of the images.
 
     Returns:
-        The encoder, a `keras.Model` as `build_networks` makes it.
+        The encoder, a `keras.Model` as built by `build_networks`.
     """
     network = Architecture(lambda images: images, ENCODER_UNITS, NETWORKS["deep_mlp"].logits)
     encoder, _ = build_networks(network, vae.image_shape, vae.latent_dim)
@@ -114,15 +115,15 @@ def moved_encoder(vae, images, seed):
 
 
 def grid_encoder(vae, *_):
-    """Builds the encoder that Bayes' rule gives for a decoder; nothing of it is learned.
+    """Builds the encoder that follows from a decoder by Bayes' rule, without training.
 
-    Under cross-entropy the log-likelihood of a code is linear in the image. So one dense layer,
-    whose kernel holds the logits of a grid of codes, gives log p(x, z) of all of them. `z_mean` and
-    the variances are the moments of the posterior around the likeliest code.
+    Under cross-entropy, the log-likelihood of a code is linear in the image. So one dense layer,
+    with the logits at a grid of codes as its kernel, gives log p(x, z) for all of them. `z_mean`
+    and the variances are the moments of the posterior around the likeliest code.
 
     Args:
-        vae: a `VAE` without labels, of likelihood "bce" and two latent dimensions.
-        *_: what other encoders are fitted with.
+        vae: a `VAE` without labels, with likelihood "bce" and two latent dimensions.
+        *_: ignored; other encoders take images and a seed.
 
     Returns:
         The encoder, a `keras.Model` from images in [0, 1] to `[z_mean, z_log_var]`.
@@ -136,12 +137,12 @@ def grid_encoder(vae, *_):
     joint = scores(keras.layers.Flatten(dtype="float32")(images))
     scores.set_weights([logits.T, -np.logaddexp(0, logits).sum(axis=-1) - squares / 2])
     likeliest = keras.ops.take(codes, keras.ops.argmax(joint, axis=-1), axis=0)
-    # Minus half of the squared distance to the likeliest code, but for a constant.
+    # Minus half the squared distance to the likeliest code, up to a constant.
     closeness = keras.ops.matmul(likeliest, codes.T) - squares / 2
     weights = keras.ops.softmax(joint + closeness / GRID_RADIUS**2)
     z_mean = keras.ops.matmul(weights, codes)
     variance = keras.ops.matmul(weights, np.square(codes)) - keras.ops.square(z_mean)
-    smallest = (axis[1] - axis[0]) ** 2 / 12  # of a cell
+    smallest = (axis[1] - axis[0]) ** 2 / 12  # variance of a uniform distribution over a cell
     return keras.Model(images, [z_mean, keras.ops.log(keras.ops.maximum(variance, smallest))])
 
 
@@ -149,7 +150,11 @@ ENCODERS = {"moved": moved_encoder, "grid": grid_encoder}
 
 
 def main(arguments):
-    """Runs one experiment and writes its record: `(name, precision, seed)` or `(name, run)`."""
+    """Runs one experiment and writes its record.
+
+    Args:
+        arguments: `[name, precision, seed]` or, for one of `ENCODERS`, `[name, run]`.
+    """
     name, *options = arguments
     if name in ENCODERS:
         record, path = other_encoder(name, *options), f"{options[0]}/encoder_{name}.json"

@@ -14,7 +14,7 @@ from vae_keras.vae import VAE
 
 @pytest.fixture
 def sharp_vae(build_vae):
-    """A model whose decoder tells codes apart: their posteriors are narrow."""
+    """A model with narrow posteriors: its decoder tells codes apart."""
     vae = build_vae(image_shape=(28, 28, 1))
     for layer, factor in zip(vae.decoder.layers[1:3], (3, 6), strict=True):
         layer.kernel.assign(factor * layer.kernel)
@@ -33,7 +33,7 @@ def data(tmp_path, monkeypatch):
     keras.config.set_dtype_policy(policy)
 
 
-def test_bayes_rule_finds_the_codes_and_the_best_posteriors(sharp_vae):
+def test_grid_encoder_finds_the_codes_and_the_best_posteriors(sharp_vae):
     codes = np.random.default_rng(0).standard_normal((50, 2)).astype("float32")
     images = decode(sharp_vae, codes)
     vae = VAE(reproduction_runs.grid_encoder(sharp_vae), sharp_vae.decoder)
@@ -46,7 +46,7 @@ def test_bayes_rule_finds_the_codes_and_the_best_posteriors(sharp_vae):
     assert elbo > elbo_terms(sharp_vae, images)["elbo"] + 5
 
 
-def test_the_encoder_of_moved_images_learns_and_leaves_the_decoder_alone(sharp_vae, data):
+def test_moved_encoder_learns_and_leaves_the_decoder_unchanged(sharp_vae, data):
     images = np.round(255 * decode(sharp_vae, np.zeros((40, 2), "float32"))).astype("uint8")
     before = sharp_vae.decoder.get_weights()
     encoder = reproduction_runs.moved_encoder(sharp_vae, images, seed=0)
@@ -56,7 +56,7 @@ def test_the_encoder_of_moved_images_learns_and_leaves_the_decoder_alone(sharp_v
     assert learned > elbo_terms(sharp_vae, images)["elbo"]
 
 
-def test_keras_example_sees_all_images_and_is_recorded(data, models):
+def test_keras_example_trains_on_all_images_and_is_recorded(data, models):
     reproduction_runs.main(["keras_example", "float32", "3"])
     record = json.loads((models / "keras_example" / "float32_seed3.json").read_text())
     assert record["num_images"] == sum(len(load_images("mnist", split)[0]) for split in SPLITS)
@@ -67,7 +67,7 @@ def test_keras_example_sees_all_images_and_is_recorded(data, models):
 
 
 @pytest.mark.parametrize("name", reproduction_runs.ENCODERS)
-def test_another_encoder_is_recorded_in_the_folder_of_its_run(name, sharp_vae, valid, data, models):
+def test_another_encoder_is_recorded_in_the_folder_of_the_run(name, sharp_vae, valid, data, models):
     folder = runs.start_run(**valid | {"dataset": "mnist"})
     sharp_vae.save(folder / "model.keras")
     runs.finish_run(folder, {"elbo": -1.0})
