@@ -67,8 +67,8 @@ ENCODERS = ("moved", "grid")
 LOSSES = ("loss", "reconstruction_loss", "kl_divergence")  # the total and its parts
 PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 # The entropy of the grey levels of the official test images in nats/image, a lower bound on the
-# cross-entropy. MNIST's is exact; 45.38, which is also quoted, is not. SVHN's is that of the first
-# 10,000 images.
+# cross-entropy. MNIST's is that of the exact images, unlike 45.38, which is also quoted. SVHN's is
+# that of the first 10,000 images.
 FLOORS = {"mnist": 45.53, "fashion_mnist": 189.86, "svhn": 1769.6}
 
 # Adam at its default, constant rate and batches of 128, unless a grid says otherwise.
