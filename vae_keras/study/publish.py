@@ -189,11 +189,12 @@ def card(name, parameters, image_shape, exact, rounded):
     """
     seeds = [run for run in sweeps.declared_runs("pretrained", "study") if name_of(run) == name]
     rows = runs.select(pd.DataFrame(runs.read_records()), seeds)
-    measures = [measure for measure in MEASURES if measure in rows]
+    measured = rows.iloc[0].dropna()
+    measures = [measure for measure in MEASURES if measure in measured]
     numbers = [
         [
             names.heading(measure),
-            names.format_value(measure, rows[measure].iloc[0]),
+            names.format_value(measure, measured[measure]),
             tables.spread(measure, rows[measure]),
         ]
         for measure in measures
