@@ -1,4 +1,4 @@
-"""What describes a run: the parameters of notebooks 02 and 08, and what each may be."""
+"""The parameters of a run, as in notebooks 02 and 08, and their valid values."""
 
 import math
 import numbers
@@ -7,10 +7,9 @@ from vae_keras.data.catalogue import DATASETS, is_own
 
 CHOICES = {
     "likelihood": ("bce", "mse", "sigma", "logistic"),
-    # The last four are the networks of reproductions.
     "architecture": (
         *("residual", "plain", "mlp"),
-        *("wide", "small", "deep_mlp", "residual_1024"),
+        *("wide", "small", "deep_mlp", "residual_1024"),  # for reproductions
         "ladder",  # two levels of codes
     ),
     "learning_rate_schedule": ("linear", "constant"),
@@ -18,7 +17,7 @@ CHOICES = {
     "posterior": ("normal", "coupling_flow"),
     "objective": ("elbo", "iwae", "tc", "mmd"),
 }
-# name: (type, lowest value, highest value); those in ABOVE must be above the lowest one.
+# name: (type, lowest value, highest value). For names in ABOVE, the lowest value is excluded.
 RANGES = {
     "image_size": (int, 4, math.inf),
     "latent_dim": (int, 1, math.inf),
@@ -41,7 +40,7 @@ PARAMETERS = (
     *("warmup_epochs", "kl_cycles", "free_bits", "epochs", "batch_size", "learning_rate"),
     *("learning_rate_schedule", "train_fraction", "evaluation_fraction", "seed"),
 )
-# What notebook 08 has besides, and the values with which a run is one of notebook 02.
+# The additional parameters of notebook 08, with the values that give the VAE of notebook 02.
 BEYOND = {"prior": "normal", "posterior": "normal", "objective": "elbo", "perceptual": 0.0}
 ALL_PARAMETERS = (*PARAMETERS, *BEYOND)
 
@@ -50,22 +49,22 @@ def check_parameters(**parameters):
     """Checks the parameters of a run.
 
     Args:
-        **parameters: every one of `PARAMETERS`, and any of `BEYOND`.
+        **parameters: all of `PARAMETERS`, optionally with any of `BEYOND`.
 
     Returns:
-        Dict of the parameters in the order of `PARAMETERS`, numbers as plain `int` or `float`: a
-        beta of 1 and a beta of 1.0 are the same run. Then those of `BEYOND` that differ from the
-        values there: with these values, too, it is the same run.
+        Dict of the parameters in the order of `PARAMETERS`, with numbers as plain `int` or `float`:
+        beta 1 and beta 1.0 are the same run. Parameters of `BEYOND` follow only if they differ from
+        their value there: leaving one out or setting it to that value gives the same run.
 
     Raises:
-        ValueError: if a parameter is missing, unknown or out of its range, or two of them do not
-            fit together.
+        ValueError: if a parameter is missing, unknown or out of range, or if parameters are
+            incompatible.
     """
     missing = [name for name in PARAMETERS if name not in parameters]
     unknown = [name for name in parameters if name not in ALL_PARAMETERS]
     if missing or unknown:
         raise ValueError(
-            f"a run needs the parameters {', '.join(PARAMETERS)}; it may have {', '.join(BEYOND)}. "
+            f"a run needs the parameters {', '.join(PARAMETERS)}; optional: {', '.join(BEYOND)}. "
             f"Missing: {', '.join(missing) or 'none'}. Unknown: {', '.join(unknown) or 'none'}."
         )
     checked = {name: _check(name, parameters[name]) for name in PARAMETERS}
@@ -75,36 +74,39 @@ def check_parameters(**parameters):
     warmup_epochs, kl_cycles = checked["warmup_epochs"], checked["kl_cycles"]
     if warmup_epochs == 0 and kl_cycles > 1:
         raise ValueError(
-            f"`kl_cycles` must be 1 without a warm-up. Received: {kl_cycles}. Set `warmup_epochs`, "
-            f"the length of the rise in each cycle."
+            f"`kl_cycles` must be 1 without a warm-up. Received: {kl_cycles}. Set `warmup_epochs` "
+            f"to the length of the warm-up in each cycle."
         )
     if warmup_epochs * kl_cycles > checked["epochs"]:
         raise ValueError(
-            f"`warmup_epochs` times `kl_cycles` must fit into `epochs`. Received: "
+            f"`warmup_epochs` times `kl_cycles` must be at most `epochs`. Received: "
             f"warmup_epochs={warmup_epochs:g}, kl_cycles={kl_cycles}, epochs={checked['epochs']}"
         )
     return checked
 
 
 def _check_beyond(run):
-    """Refuses what does not fit together beyond the plain VAE."""
-    ladder = run["architecture"] == "ladder"
-    in_parts = (run["prior"] in ("normal", "second_stage")) and run["posterior"] == "normal"
-    for refused, reason in (
-        (ladder and not in_parts, 'a "ladder" has a `prior` and a `posterior` of its own'),
-        (ladder and run["prior"] != "normal", 'a "ladder" has a `prior` of its own'),
-        (ladder and run["conditional"], 'a "ladder" takes no class labels'),
-        (run["prior"] == "vamp" and run["conditional"], 'the prior "vamp" takes no class labels'),
+    """Rejects incompatible choices beyond the plain VAE."""
+    prior, normal_posterior = run["prior"], run["posterior"] == "normal"
+    ladder, conditional = run["architecture"] == "ladder", run["conditional"]
+    kl_per_dimension = prior in ("normal", "second_stage") and normal_posterior
+    for incompatible, reason in (
         (
-            run["free_bits"] > 0 and not in_parts,
-            "`free_bits` need a KL divergence that is known for each latent dimension",
+            ladder and not (prior == "normal" and normal_posterior),
+            'a "ladder" has its own `prior` and `posterior`',
+        ),
+        (ladder and conditional, 'a "ladder" takes no class labels'),
+        (prior == "vamp" and conditional, 'the prior "vamp" takes no class labels'),
+        (
+            run["free_bits"] > 0 and not kl_per_dimension,
+            "`free_bits` needs a KL divergence per latent dimension",
         ),
         (
-            run["objective"] == "tc" and (ladder or run["posterior"] != "normal"),
+            run["objective"] == "tc" and (ladder or not normal_posterior),
             'the objective "tc" needs a diagonal posterior',
         ),
     ):
-        if refused:
+        if incompatible:
             raise ValueError(f"{reason}. Received: {run}")
 
 
@@ -137,7 +139,10 @@ def _check_number(name, value):
         and not (name in ABOVE and value == lowest)
         and not (name == "image_size" and value % 4)
     )
-    expected = f"{'a whole' if kind is int else 'a finite'} number"
-    expected += f"{' divisible by 4' if name == 'image_size' else ''}, "
-    expected += f"{'above' if name in ABOVE else 'at least'} {lowest}"
-    return fits, expected + ("" if highest == math.inf else f" and at most {highest}")
+    expected = "a whole number" if kind is int else "a finite number"
+    if name == "image_size":
+        expected += " divisible by 4"
+    expected += f", {'above' if name in ABOVE else 'at least'} {lowest}"
+    if highest < math.inf:
+        expected += f" and at most {highest}"
+    return fits, expected

@@ -24,7 +24,7 @@ quick = settings(
 
 @st.composite
 def parameter_sets(draw):
-    """Valid sets of parameters, in ranges in which single precision computes."""
+    """Valid sets of parameters, within the range of single precision."""
     epochs, kl_cycles = draw(st.integers(1, 100)), draw(st.integers(1, 4))
     warmup_epochs = draw(st.floats(0, epochs / kl_cycles))
     return {
@@ -92,13 +92,13 @@ def test_a_bad_value_is_named(name, value, valid):
         check_parameters(**{**valid, name: value})
 
 
-def test_every_parameter_is_needed_and_no_other_one_is_known(valid):
+def test_missing_and_unknown_parameters_are_named(valid):
     del valid["seed"]
     with pytest.raises(ValueError, match="Missing: seed. Unknown: depth"):
         check_parameters(**valid, depth=3)
 
 
-def test_the_usual_values_beyond_are_no_other_run(valid):
+def test_default_values_beyond_give_the_same_run(valid):
     assert check_parameters(**valid, **BEYOND) == check_parameters(**valid)
     beyond = check_parameters(**{**valid, "perceptual": 1, "prior": "vamp"})
     assert repr({name: beyond[name] for name in beyond if name not in valid}) == repr(
@@ -110,35 +110,32 @@ def test_the_usual_values_beyond_are_no_other_run(valid):
     "changes, message",
     [
         ({"prior": "vamp", "conditional": True}, 'the prior "vamp" takes no class labels'),
-        ({"prior": "flow", "free_bits": 0.1}, "known for each latent dimension"),
-        ({"posterior": "coupling_flow", "free_bits": 0.1}, "known for each latent dimension"),
+        ({"prior": "flow", "free_bits": 0.1}, "divergence per latent dimension"),
+        ({"posterior": "coupling_flow", "free_bits": 0.1}, "divergence per latent dimension"),
         ({"posterior": "coupling_flow", "objective": "tc"}, "needs a diagonal posterior"),
         ({"architecture": "ladder", "objective": "tc"}, "needs a diagonal posterior"),
-        ({"architecture": "ladder", "prior": "vamp"}, "a `prior` and a `posterior` of its own"),
-        (
-            {"architecture": "ladder", "posterior": "coupling_flow"},
-            "a `prior` and a `posterior` of its",
-        ),
-        ({"architecture": "ladder", "prior": "second_stage"}, "has a `prior` of its own"),
+        ({"architecture": "ladder", "prior": "vamp"}, "its own `prior` and `posterior`"),
+        ({"architecture": "ladder", "posterior": "coupling_flow"}, "its own `prior` and"),
+        ({"architecture": "ladder", "prior": "second_stage"}, "its own `prior` and `posterior`"),
         ({"architecture": "ladder", "conditional": True}, "takes no class labels"),
     ],
 )
-def test_what_does_not_fit_together_beyond_is_refused(changes, message, valid):
+def test_incompatible_choices_beyond_are_rejected(changes, message, valid):
     with pytest.raises(ValueError, match=message):
         check_parameters(**{**valid, **changes})
 
 
-def test_images_of_ones_own_are_a_data_set(valid):
+def test_own_images_are_a_valid_data_set(valid):
     for dataset in ("folder:/path/to birds", "/path/to/birds.npz"):
         assert check_parameters(**{**valid, "dataset": dataset})["dataset"] == dataset
 
 
-def test_zero_beta_and_a_warmup_of_half_an_epoch_are_possible(valid):
+def test_zero_beta_and_a_warmup_of_half_an_epoch_are_valid(valid):
     check_parameters(**{**valid, "beta": 0, "warmup_epochs": 0.5, "epochs": 1})
 
 
 def test_cycles_must_fit_and_need_a_warmup(valid):
-    with pytest.raises(ValueError, match="must fit into `epochs`"):
+    with pytest.raises(ValueError, match="must be at most `epochs`"):
         check_parameters(**{**valid, "warmup_epochs": 2, "kl_cycles": 3, "epochs": 5})
     with pytest.raises(ValueError, match="`kl_cycles` must be 1 without a warm-up"):
         check_parameters(**{**valid, "kl_cycles": 2})
@@ -146,7 +143,7 @@ def test_cycles_must_fit_and_need_a_warmup(valid):
 
 @quick
 @given(parameter_sets(), parameter_sets())
-def test_every_set_has_a_name_of_its_own_and_its_folder_gives_it_back(one, other):
+def test_run_names_are_unique_and_folders_return_their_parameters(one, other):
     assume(one != other)
     assert runs.run_name(one) != runs.run_name(other)
     assert runs.run_name(json.loads(json.dumps(one))) == runs.run_name(one)
@@ -168,7 +165,7 @@ def test_every_set_has_a_name_of_its_own_and_its_folder_gives_it_back(one, other
         st.floats(max_value=-1e-9),
     ),
 )
-def test_what_cannot_be_used_is_refused_and_leaves_nothing_behind(models, name, value):
+def test_invalid_values_are_rejected_and_leave_nothing_behind(models, name, value):
     assume(value not in CHOICES.get(name, ()) and value not in [*DATASETS])
     assume(not str(value).startswith("folder:"))
     with pytest.raises(ValueError, match=f"`{name}` must be"):
