@@ -1,4 +1,4 @@
-"""The sweeps, declared as data: which runs of notebooks 02 and 08 the study consists of."""
+"""The sweeps, declared as data: grids over the parameters of notebooks 02 and 08."""
 
 import itertools
 from pathlib import Path
@@ -11,7 +11,7 @@ from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, check_parameters
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_train_vae.ipynb"
 NOTEBOOK_BEYOND = NOTEBOOK.with_name("08_beyond.ipynb")
 
-# The setting from which every sweep starts.
+# The default setting of every sweep.
 FIXED = {
     "image_size": 32,
     "latent_dim": 32,
@@ -27,22 +27,22 @@ FIXED = {
     **BEYOND,
 }
 PARTS = ("architecture", *BEYOND, "free_bits")
-SAID = ("latent_dim", "beta", "likelihood", "architecture")  # also where it is that setting
-# How all of them are trained. A budget overrides it, and a sweep's grid overrides both.
+SAID = ("latent_dim", "beta", "likelihood", "architecture")  # `describe` always names these
+# The training recipe of all runs. A budget overrides it, and a sweep's grid overrides both.
 RECIPE = {
     "batch_size": 64,
     "learning_rate": 4e-3,
     "learning_rate_schedule": "linear",
     "train_fraction": 1.0,
 }
-# Epochs of the budget `study`; a user's own images get those of `OWN_EPOCHS`.
+# Epochs of the budget `study`; a user's own images are trained for `OWN_EPOCHS`.
 EPOCHS = {"fashion_mnist": 18, "cifar10": 18, "mnist": 18, "svhn": 18, "digits": 30, "photos": 12}
 EPOCHS |= {"sprites": 12, "dsprites": 12}
 OWN_EPOCHS = 12
 BUDGETS = {
-    # Part of the test images, which leaves out the measures that take longest.
+    # Evaluating part of the test images skips the slowest measures.
     "quick": {"epochs": 4, "train_fraction": 0.05, "evaluation_fraction": 0.5},
-    # The first study, in minutes a run on two cores.
+    # The first study: minutes per run on two cores.
     "short": {
         "epochs": 4,
         "train_fraction": 0.85,
@@ -53,9 +53,9 @@ BUDGETS = {
     "study": {},
     "full": {"epochs": 50},  # for a GPU
 }
-# The budget of the runs that README and notebooks show.
+# The budget whose runs the README and the notebooks show.
 SHOWN_BUDGET = "study"
-# The embedded sets stand in for those that need a network. They are small: all images, often.
+# Embedded data sets replace those that need a network. They are small, so all images are used.
 SUBSTITUTES = {
     "digits": {"epochs": 60, "train_fraction": 1.0, "evaluation_fraction": 0.99},
     "photos": {"epochs": 6, "train_fraction": 1.0, "evaluation_fraction": 0.99},
@@ -65,11 +65,11 @@ SUBSTITUTES = {
 MMD_WEIGHT = 1000.0  # the beta of the objective "mmd", see Zhao et al., 2019, section 6
 PERCEPTUAL_WEIGHT, LADDER_FREE_BITS = 1.0, 0.05
 
-# A sweep is a list of grids; a grid has a list of values for each parameter that it sets.
+# A sweep is a list of grids; a grid lists the values of each parameter that it sets.
 GREY_AND_COLOUR = ["fashion_mnist", "cifar10"]
 BOTH = {"dataset": GREY_AND_COLOUR}
 THREE = BOTH | {"seed": [0, 1, 2]}
-FIVE = BOTH | {"seed": [0, 1, 2, 3, 4]}  # where a finding rests on the setting
+FIVE = BOTH | {"seed": [0, 1, 2, 3, 4]}  # for settings that findings rest on
 LIKELIHOODS = ["bce", "mse", "sigma", "logistic"]
 RATES = BOTH | {"learning_rate": [2e-3, 4e-3, 8e-3]}
 STUDY = {
@@ -92,7 +92,7 @@ STUDY = {
     "warmup": [THREE, THREE | {"warmup_epochs": [1.0], "kl_cycles": [1, 2]}],
     "conditional": [THREE | {"conditional": [False, True]}],
 }
-# Beyond the plain VAE. Its runs are those of the study wherever nothing of `BEYOND` is set.
+# Beyond the plain VAE. Runs with the defaults of `BEYOND` are shared with the study.
 GREY = {"dataset": ["mnist", "fashion_mnist"], "seed": [0, 1, 2]}
 SPRITE = {"dataset": ["sprites"], "latent_dim": [10], "seed": [0, 1, 2]}
 BEYOND_SWEEPS = {
@@ -119,20 +119,20 @@ SWEEPS = {
     ],
     **STUDY,
     "study": [grid for grids in STUDY.values() for grid in grids],
-    # Is the recipe's peak rate the best one at the corners of the study, too?
+    # Is the recipe's peak learning rate also the best at the extremes of the study?
     "recipe": [
         RATES | {"latent_dim": [2, 128]},
         RATES | {"beta": [0.01, 8.0]},
         RATES | {"likelihood": LIKELIHOODS},
         RATES | {"conditional": [True]},
     ],
-    # The models that are published, those of seed 0; the other seeds give the spread.
+    # The published models (seed 0); the other seeds give the spread.
     "pretrained": [
         THREE | {"latent_dim": [2, 32]},
         THREE | {"conditional": [True]},
         {"dataset": ["mnist"], "latent_dim": [2], "seed": [0, 1, 2]},
     ],
-    # The lowest negative log-likelihood that one run reaches.
+    # For the lowest negative log-likelihood in a single run.
     "best": [
         {"dataset": ["mnist", "fashion_mnist"], "latent_dim": [40], "epochs": [100]},
         {"dataset": ["cifar10"], "likelihood": ["logistic"], "latent_dim": [128], "epochs": [50]},
@@ -149,15 +149,15 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
     Args:
         sweep: name of one of `SWEEPS`.
         budget: name of one of `BUDGETS`.
-        substitute: whether an embedded set stands in for each data set that needs a network; it is
-            trained as `SUBSTITUTES` says.
-        dataset: data set in place of those of the sweep, for example `folder:/path/to/images`.
+        substitute: whether to replace each data set that needs a network with an embedded one,
+            trained with the settings in `SUBSTITUTES`.
+        dataset: data set that replaces those of the sweep, for example `folder:/path/to/images`.
 
     Returns:
-        List of dicts as `check_parameters` returns them, without repetitions, lower seeds first.
+        List of dicts as returned by `check_parameters`, without duplicates, lower seeds first.
 
     Raises:
-        ValueError: if an argument is unknown or a declared value cannot be used.
+        ValueError: if an argument is unknown or a declared value is invalid.
     """
     for name, value, valid in (("sweep", sweep, SWEEPS), ("budget", budget, BUDGETS)):
         if value not in valid:
@@ -182,7 +182,7 @@ def notebook(parameters):
     """Returns the path of the notebook that trains a run.
 
     Args:
-        parameters: dict as `check_parameters` returns it.
+        parameters: dict as returned by `check_parameters`.
     """
     beyond = set(parameters) & set(BEYOND) or parameters["architecture"] == "ladder"
     return NOTEBOOK_BEYOND if beyond or parameters["dataset"] in SPRITES else NOTEBOOK
@@ -192,12 +192,12 @@ def finished_runs(table, sweep, budget):
     """Returns the rows of a sweep's finished runs.
 
     Args:
-        table: `pandas.DataFrame` of `runs.load_results`.
+        table: `pandas.DataFrame` from `runs.load_results`.
         sweep: name of one of `SWEEPS`.
         budget: name of one of `BUDGETS`.
 
     Returns:
-        `pandas.DataFrame` in the order of the declaration, lower seeds first.
+        `pandas.DataFrame` in the order of `declared_runs`.
 
     Raises:
         FileNotFoundError: if no run is finished.
@@ -206,20 +206,20 @@ def finished_runs(table, sweep, budget):
     rows = runs.select(table, declared_runs(sweep, budget))
     if rows.empty:
         raise FileNotFoundError(
-            f"no run of the sweep {sweep!r} with the budget {budget!r} is finished: "
-            f"`make sweep SWEEP={sweep} BUDGET={budget}` trains them"
+            f"no run of the sweep {sweep!r} with the budget {budget!r} is finished. Train them "
+            f"with `make sweep SWEEP={sweep} BUDGET={budget}`"
         )
     return rows
 
 
 def describe(rows):
-    """Says which runs these are, for a notebook.
+    """Describes runs, for a notebook.
 
     Args:
         rows: `pandas.DataFrame`, rows of `runs.load_results`.
 
     Returns:
-        Markdown: what varies with its values, then what all runs have in common.
+        Markdown: the parameters that vary, with their values, then those common to all runs.
     """
     varied, common = [], []
     for name in ALL_PARAMETERS:
@@ -234,13 +234,13 @@ def describe(rows):
 
 
 def parts(rows):
-    """Names the parts of runs beyond the plain VAE, for a notebook.
+    """Names what each run adds to the plain VAE, for a notebook.
 
     Args:
         rows: `pandas.DataFrame`, rows of `runs.load_results`.
 
     Returns:
-        List of texts: "plain VAE", "VampPrior", "two levels, free bits 0.05", "beta-TC".
+        List of strings such as "plain VAE", "VampPrior", "two levels, free bits 0.05", "beta-TC".
     """
     changes = [
         {name: row[name] for name in PARTS if row[name] != FIXED[name]}
@@ -250,13 +250,14 @@ def parts(rows):
 
 
 def phrase(changes):
-    """Returns a setting in words, as in "unit variance, beta 0.01"; of no change an empty text."""
+    """Returns settings in words, as in "unit variance, beta 0.01"; "" if there are none."""
     words = []
     for name, value in changes.items():
         heading, text = names.COLUMNS[name][0], names.format_value(name, value)
         if isinstance(value, bool):
-            text = f"{'with' if value else 'without'} {heading}"
-        words.append(text if isinstance(value, str | bool) else f"{heading} {text}")
+            words.append(f"{'with' if value else 'without'} {heading}")
+        else:
+            words.append(text if isinstance(value, str) else f"{heading} {text}")
     return ", ".join(words)
 
 
@@ -264,12 +265,15 @@ def title(parameters):
     """Names a run in a few words: "CIFAR-10, z 32, beta 0.5, seed 1".
 
     Args:
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all `PARAMETERS`.
     """
-    words = [names.label(parameters["dataset"]), f"z {parameters['latent_dim']}"]
-    words.append(f"beta {parameters['beta']:g}")
     parameters = BEYOND | parameters
     shown = ("likelihood", "architecture", "conditional", "warmup_epochs", "kl_cycles", *BEYOND)
-    changes = {name: parameters[name] for name in shown if parameters[name] != FIXED[name]}
-    words += [phrase(changes)] if changes else []
-    return ", ".join([*words, f"seed {parameters['seed']}"])
+    words = [
+        names.label(parameters["dataset"]),
+        f"z {parameters['latent_dim']}",
+        f"beta {parameters['beta']:g}",
+        phrase({name: parameters[name] for name in shown if parameters[name] != FIXED[name]}),
+        f"seed {parameters['seed']}",
+    ]
+    return ", ".join(word for word in words if word)

@@ -17,7 +17,7 @@ def test_every_declaration_is_valid_and_complete(name, budget):
             assert {run["dataset"] for run in declared} <= {"digits", "photos", "sprites"}
 
 
-def test_study_is_all_its_sweeps_lower_seeds_first():
+def test_the_study_is_the_union_of_its_sweeps_lower_seeds_first():
     study = sweeps.declared_runs("study", "study")
     for part in sweeps.STUDY:
         assert all(run in study for run in sweeps.declared_runs(part, "study"))
@@ -29,7 +29,7 @@ def test_study_is_all_its_sweeps_lower_seeds_first():
     assert len(study) == 2 * (5 * (4 + 2 + 3) + 3 * (3 + 4 + 4 + 2 + 1 + 1 + 1))
 
 
-def test_a_run_has_one_notebook_and_the_study_has_02():
+def test_runs_of_the_study_use_notebook_02_and_those_beyond_08():
     for run in sweeps.declared_runs("study", "study") + sweeps.declared_runs("best", "study"):
         assert sweeps.notebook(run) == sweeps.NOTEBOOK
     for sweep, shared in (("priors", 6), ("objectives", 6), ("levels", 6), ("disentanglement", 0)):
@@ -41,7 +41,7 @@ def test_a_run_has_one_notebook_and_the_study_has_02():
     assert [run for run in sweeps.declared_runs("priors", "study") if run in study]
 
 
-def test_every_setting_has_three_seeds_and_those_of_findings_five():
+def test_every_setting_has_three_seeds_and_findings_have_five():
     table = pd.DataFrame(sweeps.declared_runs("study", "study"))
     settings = [name for name in PARAMETERS if name != "seed"]
     assert table.groupby(settings)["seed"].nunique().min() == 3
@@ -59,20 +59,20 @@ def test_a_grid_overrides_the_budget_and_the_budget_the_recipe():
     assert best["mnist"] == sweeps.SWEEPS["best"][0]["epochs"][0]
 
 
-def test_the_study_trains_each_data_set_for_epochs_of_its_own(monkeypatch):
+def test_the_number_of_epochs_depends_on_the_data_set(monkeypatch):
     monkeypatch.setitem(sweeps.EPOCHS, "cifar10", 20)
     epochs = {run["dataset"]: run["epochs"] for run in sweeps.declared_runs("beta", "study")}
     assert epochs == {"fashion_mnist": sweeps.EPOCHS["fashion_mnist"], "cifar10": 20}
 
 
-def test_a_sweep_runs_on_images_of_ones_own():
+def test_a_sweep_runs_on_own_images():
     declared = sweeps.declared_runs("quick", "study", dataset="folder:/path/to/birds")
     assert {run["dataset"] for run in declared} == {"folder:/path/to/birds"}
     assert len(declared) == len(sweeps.declared_runs("quick", "study")) / 2
     assert declared[0]["epochs"] == sweeps.OWN_EPOCHS
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_name_is_rejected():
     with pytest.raises(ValueError, match="`sweep` must be one of quick, .*Received: 'fast'"):
         sweeps.declared_runs("fast")
     with pytest.raises(ValueError, match="`budget` must be one of quick, short.*Received: 'huge'"):
@@ -81,16 +81,16 @@ def test_an_unknown_name_is_refused():
         sweeps.declared_runs("quick", dataset="nonsense")
 
 
-def test_finished_runs_are_those_of_the_declaration_or_an_error_with_a_cure():
+def test_finished_runs_are_in_declared_order_and_an_error_names_the_cure():
     declared = sweeps.declared_runs("latent_dim", "study")
     names = [runs.run_name(declared[number]) for number in (3, 1)]
     table = pd.DataFrame({"run": [*names, "another"]})
     assert list(sweeps.finished_runs(table, "latent_dim", "study")["run"]) == names[::-1]
-    with pytest.raises(FileNotFoundError, match="`make sweep SWEEP=beta BUDGET=full` trains them"):
+    with pytest.raises(FileNotFoundError, match="with `make sweep SWEEP=beta BUDGET=full`"):
         sweeps.finished_runs(table, "beta", "full")
 
 
-def test_a_description_names_what_varies_and_what_does_not():
+def test_a_description_separates_varied_from_common_parameters():
     rows = pd.DataFrame(sweeps.declared_runs("conditional", "short")).assign(**BEYOND)
     text = sweeps.describe(rows)
     varied, common = text.split("Common to all:")
@@ -101,9 +101,8 @@ def test_a_description_names_what_varies_and_what_does_not():
 
 def test_the_title_of_a_run_is_short(valid):
     assert sweeps.title(valid) == "Fashion-MNIST, z 2, beta 1, seed 0"
+    title = sweeps.title(valid | {"prior": "vamp"})
+    assert title == "Fashion-MNIST, z 2, beta 1, VampPrior, seed 0"
     changes = {"likelihood": "sigma", "conditional": True, "dataset": "folder:/path/to/birds"}
-    assert (
-        sweeps.title(valid | {"prior": "vamp"}) == "Fashion-MNIST, z 2, beta 1, VampPrior, seed 0"
-    )
-    title = sweeps.title({**valid, **changes})
+    title = sweeps.title(valid | changes)
     assert title == "birds, z 2, beta 1, learned variance, with class labels, seed 0"
