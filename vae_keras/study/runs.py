@@ -1,7 +1,7 @@
-"""The records of runs: a folder for each run, and the table with a row for each finished run.
+"""The records of runs: a folder for each run, and a table with a row for each finished run.
 
 A run's folder holds `params.json`, written first, and `metrics.json`, written last: a run is
-finished once both are whole. `failed.json` says why a run failed.
+finished once both are complete. `failed.json` says why a run failed.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 def models_folder():
     """Returns the folder that holds one folder for each run.
 
-    That is `$VAE_KERAS_MODELS`, or else `models/` of the checkout, or of the current folder where
-    there is no checkout.
+    That is `$VAE_KERAS_MODELS` if set, or else `models/` in the checkout, or in the current folder
+    outside a checkout.
 
     Raises:
-        ValueError: if it is a URL.
+        ValueError: if `$VAE_KERAS_MODELS` is a URL.
     """
     folder = os.environ.get("VAE_KERAS_MODELS") or str(_default_folder())
     if "://" in folder:
@@ -45,7 +45,7 @@ def models_folder():
 
 
 def images_folder():
-    """Returns the folder for figures: beside the default models folder, inside any other one."""
+    """Returns the folder for figures: beside the default models folder, or inside any other."""
     folder = models_folder()
     folder = (folder.parent if folder == _default_folder() else folder) / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,12 @@ def images_folder():
 
 
 def run_name(parameters):
-    """Returns the name of a run's folder, the same for the same parameters.
+    """Returns the name of a run's folder, a function of its parameters.
 
-    The first part is for the eye and is never parsed. The digest at the end covers every
-    parameter.
+    The first part is for readers and is never parsed. The digest at the end covers all parameters.
 
     Args:
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all `PARAMETERS`.
     """
     parameters = check_parameters(**parameters)
     digest = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:8]
@@ -69,7 +68,7 @@ def run_name(parameters):
 
 
 def short_name(dataset):
-    """Returns a data set as it is called in the names of files: `own_birds` of a user's own."""
+    """Returns a data set's name for use in file names, such as `own_birds` for own images."""
     if not is_own(dataset):
         return dataset
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(dataset).stem)[-30:]
@@ -77,19 +76,19 @@ def short_name(dataset):
 
 
 def start_run(**parameters):
-    """Makes the folder of a run and writes its `params.json`.
+    """Creates the folder of a run and writes its `params.json`.
 
-    An existing folder of the same parameters is used again and no longer counts as finished. If it
-    was, the run starts anew; otherwise it may go on from its backup.
+    A folder with the same parameters is reused, and no longer counts as finished. A finished run
+    starts over; an unfinished one keeps its backup, from which it can resume.
 
     Args:
-        **parameters: every one of `PARAMETERS`.
+        **parameters: all of `PARAMETERS`.
 
     Returns:
         The folder, a `Path`.
 
     Raises:
-        ValueError: if a parameter is missing, unknown or out of its range.
+        ValueError: if a parameter is missing, unknown or out of range.
         OSError: if the folder cannot be written.
     """
     parameters = check_parameters(**parameters)
@@ -103,28 +102,30 @@ def start_run(**parameters):
 
 
 def finish_run(folder, metrics):
-    """Writes `metrics.json`, which makes the run count as finished, and removes its backup.
+    """Writes `metrics.json`, which marks the run as finished, and removes its backup.
 
     Args:
-        folder: what `start_run` returned.
-        metrics: dict of numbers and texts. A measure that does not apply is left out.
+        folder: folder from `start_run`.
+        metrics: dict of numbers and strings. Leave out measures that do not apply.
 
     Raises:
-        ValueError: if a number is not finite, or there is no measure. The run stays unfinished.
+        ValueError: if a number is not finite, or `metrics` is empty. The run stays unfinished.
     """
-    metrics = {name: getattr(value, "item", lambda v=value: v)() for name, value in metrics.items()}
+    metrics = {
+        name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()
+    }
     _check_metrics(metrics)
     _write_json(Path(folder) / "metrics.json", metrics)
     (Path(folder) / BACKUP).unlink(missing_ok=True)
 
 
 def fail_run(parameters, reason, again=False):
-    """Writes `failed.json`: why a run failed, and after how many epochs; not on a full disk.
+    """Writes `failed.json`: why a run failed, and after how many epochs. Ignores a full disk.
 
     Args:
-        parameters: dict of every one of `PARAMETERS`.
-        reason: text.
-        again: whether the next sweep tries the run again without being asked to.
+        parameters: dict of all `PARAMETERS`.
+        reason: string.
+        again: whether the next sweep retries the run even without `--retry-failed`.
     """
     folder = models_folder() / run_name(parameters)
     failure = {"reason": reason, "epochs": last_epoch(folder)[0], "again": again}
@@ -133,7 +134,7 @@ def fail_run(parameters, reason, again=False):
 
 
 def read_failure(parameters):
-    """Returns the dict that `fail_run` wrote, or `None`."""
+    """Returns the content of `failed.json`, or `None` if there is no readable one."""
     path = models_folder() / run_name(parameters) / "failed.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         failure = json.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +142,7 @@ def read_failure(parameters):
 
 
 def is_finished(parameters):
-    """Tells whether the run of these parameters has whole records."""
+    """Returns whether the run with these parameters has complete records."""
     with contextlib.suppress(OSError, ValueError):
         return bool(read_record(models_folder() / run_name(parameters)))
     return False
@@ -154,19 +155,19 @@ def read_record(folder):
         folder: path of the run's folder.
 
     Returns:
-        Dict of the run's name as `run`, its parameters, those of `BEYOND` included, and its
+        Dict of the run's name as `run`, its parameters, including those of `BEYOND`, and its
         measures.
 
     Raises:
         FileNotFoundError: if a record is missing.
-        ValueError: if a record is damaged, or the parameters are not those of the folder's name.
+        ValueError: if a record is damaged, or the parameters do not match the folder's name.
     """
     folder = Path(folder)
     path = folder / "params.json"
     try:
         parameters = check_parameters(**json.loads(path.read_text(encoding="utf-8")))
         if run_name(parameters) != folder.name:
-            raise ValueError(f"its parameters are those of {run_name(parameters)}")
+            raise ValueError(f"its parameters belong to {run_name(parameters)}")
         path = folder / "metrics.json"
         metrics = json.loads(path.read_text(encoding="utf-8"))
         _check_metrics(metrics)
@@ -178,13 +179,13 @@ def read_record(folder):
 def read_records(folder=None):
     """Reads the records of all finished runs.
 
-    Damaged ones are named in a warning and left out: the next sweep trains these runs again.
+    A damaged record is skipped with a warning; the next sweep trains its run again.
 
     Args:
-        folder: path of the folder of run folders, by default `models_folder()`.
+        folder: path of the folder that holds the run folders, by default `models_folder()`.
 
     Returns:
-        List of dicts as `read_record` gives them, in the order of the runs' names.
+        List of dicts as returned by `read_record`, sorted by run name.
     """
     records = []
     for path in sorted(Path(folder or models_folder()).glob("*/metrics.json")):
@@ -196,15 +197,15 @@ def read_records(folder=None):
 
 
 def write_results():
-    """Writes `results.csv`, a row for each finished run.
+    """Writes `results.csv`, with a row for each finished run.
 
     Returns:
-        `pandas.DataFrame` with a column for the run's name, each parameter and each measure, which
-        is rounded to six digits: what `load_results` reads.
+        `pandas.DataFrame` with a column for the run's name, each parameter and each measure,
+        rounded to six digits; `load_results` returns the same table.
     """
     records = read_records()
-    measured = (name for row in records for name in row)
-    names = dict.fromkeys(["run", *ALL_PARAMETERS, *measured])
+    found = (name for record in records for name in record)
+    names = dict.fromkeys(["run", *ALL_PARAMETERS, *found])
     table = pd.DataFrame(records, columns=list(names))
     measures = table.columns.difference(ALL_PARAMETERS)
     for name in table[measures].select_dtypes("float"):
@@ -216,40 +217,40 @@ def write_results():
 
 
 def load_results():
-    """Reads `results.csv`; a damaged one is written again from the run folders.
+    """Reads `results.csv`, and rewrites it from the run folders if it is damaged.
 
     Returns:
-        `pandas.DataFrame` as `write_results` writes it, in the order of the runs' names.
+        `pandas.DataFrame` as returned by `write_results`, sorted by run name.
 
     Raises:
-        FileNotFoundError: if there is no table yet.
+        FileNotFoundError: if the table does not exist yet.
     """
     path = models_folder() / RESULTS
     if not path.exists():
-        raise FileNotFoundError(f"there is no {path} yet: `make sweep` trains models and writes it")
+        raise FileNotFoundError(f"{path} does not exist yet. Run `make sweep` to create it")
     try:
         if not path.read_bytes().endswith(b"\n"):
-            raise ValueError("its last line is cut off")
+            raise ValueError("its last line is incomplete")
         exact = {name: float for name, (kind, *_) in RANGES.items() if kind is float}
         table = pd.read_csv(path, converters=exact)
         parameters = table[[*ALL_PARAMETERS]].to_dict("records")
         if [run_name(row) for row in parameters] != [*table["run"]]:
-            raise ValueError("its parameters are not those of the runs")
+            raise ValueError("its parameters do not match the names of its runs")
     except (ValueError, KeyError) as error:
-        logger.warning("%s is written again: %s", path, error)
+        logger.warning("%s is rewritten: %s", path, error)
         return write_results()
     return table
 
 
 def select(table, runs):
-    """Returns the rows of a table that belong to the given runs, in their order.
+    """Returns the table rows of the given runs, in the order of the runs.
 
     Args:
-        table: `pandas.DataFrame` of `load_results`.
-        runs: list of dicts of parameters, as `sweeps.declared_runs` gives them.
+        table: `pandas.DataFrame` from `load_results`.
+        runs: list of dicts of parameters, as returned by `sweeps.declared_runs`.
 
     Returns:
-        `pandas.DataFrame` without the runs that are not finished.
+        `pandas.DataFrame` without unfinished runs.
     """
     table = table.set_index("run", drop=False)
     names = [run_name(parameters) for parameters in runs]
@@ -257,14 +258,14 @@ def select(table, runs):
 
 
 def read_arrays(run, file="arrays.npz"):
-    """Reads the arrays of a run, a dict from name to array.
+    """Reads the arrays of a run into a dict from name to array.
 
     Args:
         run: name of the run.
         file: `arrays.npz` or `pictures.npz`, see notebook 02.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it is damaged.
     """
     path = _run_folder(run) / file
@@ -273,34 +274,34 @@ def read_arrays(run, file="arrays.npz"):
 
 
 def read_history(run):
-    """Reads what a run's training recorded: a `pandas.DataFrame` with a row for each epoch.
+    """Reads a run's `history.csv` into a `pandas.DataFrame` with a row for each epoch.
 
     Args:
         run: name of the run.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it is damaged.
     """
     path = _run_folder(run) / "history.csv"
     content = path.read_bytes()
     with _named(path):
         if not content.endswith(b"\n"):
-            raise ValueError("its last line is cut off")
+            raise ValueError("its last line is incomplete")
         return pd.read_csv(io.BytesIO(content))
 
 
 def read_pictures(rows, label, name):
-    """Reads pictures of several runs, to be drawn one row below the other.
+    """Reads pictures of several runs, to be drawn as one row per run.
 
     Args:
-        rows: `pandas.DataFrame` of `select`, of one data set.
-        label: column whose values name the rows. Of runs with the same value the first counts.
-        name: `reconstructions`, which come below the `original` images, or `samples`.
+        rows: `pandas.DataFrame` from `select`, of one data set.
+        label: column that labels the rows. Only the first run with each value is used.
+        name: `reconstructions`, which follow the `original` images, or `samples`.
 
     Returns:
-        Dict from label to uint8 images `(10, height, width, channels)`; empty where the runs have
-        no pictures.
+        Dict from label to uint8 images `(10, height, width, channels)`; empty if the runs have no
+        pictures.
     """
     pictures = {}
     for _, row in rows.drop_duplicates(label).iterrows():
@@ -311,21 +312,23 @@ def read_pictures(rows, label, name):
         if name == "reconstructions":
             pictures.setdefault("original", arrays["originals"])
         value = row[label]
-        is_text = isinstance(value, str)
-        text = display_name(value) if is_text else f"{display_name(label)} {value:g}"
+        if isinstance(value, str):
+            text = display_name(value)
+        else:
+            text = f"{display_name(label)} {value:g}"
         pictures[text] = arrays[name][:10]
     return pictures
 
 
 def last_epoch(folder):
-    """Reads how far a run's training has come.
+    """Reads the progress of a run's training from its `history.csv`.
 
     Args:
         folder: path of the run's folder.
 
     Returns:
-        Pair of the number of epochs in `history.csv`, which may be none, and the dict of numbers
-        of the last of them.
+        Pair of the number of complete epochs and the dict of the last epoch's numbers; `(0, {})` if
+        there are none.
     """
     try:
         *lines, _ = (Path(folder) / "history.csv").read_text(encoding="utf-8").split("\n")
@@ -337,13 +340,13 @@ def last_epoch(folder):
 
 @contextlib.contextmanager
 def atomic(path):
-    """Gives the path of a partial file that takes the place of `path` once it is whole.
+    """Yields the path of a temporary file, which replaces `path` once it is complete.
 
     Args:
-        path: path of the file to write. Whoever reads it meets the old file or the new one.
+        path: path of the file to write. Readers see either the old file or the new one.
     """
     path = Path(path)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix says the format
+    partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, for the format
     try:
         yield partial
         with open(partial, "rb") as file:
@@ -360,12 +363,12 @@ def _default_folder():
 
 @contextlib.contextmanager
 def _named(path):
-    """Names the damaged file in whatever error its reader raises, and the cure."""
+    """Turns any error of a reader into one that names the damaged file and the cure."""
     try:
         yield
     except Exception as error:
         raise ValueError(
-            f"{path} is damaged: {error}. Delete its folder: the next sweep trains the run again"
+            f"{path} is damaged: {error}. Delete its folder; the next sweep trains the run again"
         ) from error
 
 
@@ -381,11 +384,11 @@ def _check_metrics(metrics):
     largest = sys.float_info.max
     for name, value in metrics.items():
         if name == "run" or name in ALL_PARAMETERS:
-            raise ValueError(f"`metrics` must not hold the parameter {name!r}")
-        is_number = isinstance(value, int | float) and -largest <= value <= largest
-        if not isinstance(value, str) and not is_number:
+            raise ValueError(f"`metrics` must not contain the parameter {name!r}")
+        is_finite = isinstance(value, int | float) and -largest <= value <= largest
+        if not isinstance(value, str) and not is_finite:
             raise ValueError(
-                f"`{name}` must be a text or a finite number. Received: {value!r}. If training "
+                f"`{name}` must be a string or a finite number. Received: {value!r}. If training "
                 f"diverged, try a lower `learning_rate`."
             )
 

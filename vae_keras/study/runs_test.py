@@ -46,7 +46,7 @@ def test_runs_beyond_the_plain_vae_share_the_table_and_leave_other_names_as_they
     assert list(runs.select(table, changed)["perceptual"]) == [0.0, 0.0, 0.0, 0.5]
 
 
-def test_the_name_of_a_run_on_ones_own_images_is_a_plain_file_name(valid):
+def test_the_name_of_a_run_on_own_images_is_a_plain_file_name(valid):
     for dataset in ("folder:/path/to/../ä birds/", "folder:/", "/path/of a/file.npz"):
         name = runs.run_name({**valid, "dataset": dataset})
         assert name.startswith("own_") and not set(name) & set("/ ä")
@@ -102,7 +102,7 @@ def test_the_table_has_a_row_for_each_finished_run(valid, models):
     assert not list(models.glob(".*"))
 
 
-def test_a_table_of_nothing_is_empty_and_a_missing_one_says_how_to_make_it():
+def test_a_table_without_runs_is_empty_and_a_missing_one_is_an_error_with_a_cure():
     with pytest.raises(FileNotFoundError, match="make sweep"):
         runs.load_results()
     runs.write_results()
@@ -126,10 +126,10 @@ def test_a_table_of_nothing_is_empty_and_a_missing_one_says_how_to_make_it():
         ("params.json", None),
     ],
 )
-def test_a_damaged_record_is_named_and_not_taken_for_whole(file, content, valid, caplog):
+def test_a_damaged_record_is_named_and_does_not_count(file, content, valid, caplog):
     folder = finish(valid)
     finish({**valid, "seed": 1})
-    if content is None:  # whole, but of another run
+    if content is None:  # intact, but from another run
         content = (folder / file).read_text().replace('"latent_dim": 2', '"latent_dim": 64')
     (folder / file).write_text(content)
     assert not runs.is_finished(valid)
@@ -140,16 +140,16 @@ def test_a_damaged_record_is_named_and_not_taken_for_whole(file, content, valid,
 
 
 @pytest.mark.parametrize("keep", [0, 40, -30, -1])
-def test_a_damaged_table_is_written_again(keep, valid, models, caplog):
+def test_a_damaged_table_is_rewritten(keep, valid, models, caplog):
     for seed in (0, 1):
         finish({**valid, "seed": seed})
     written = runs.write_results()
     content = (models / runs.RESULTS).read_bytes()
-    old = content.replace(b",kl_cycles,", b",cycles,")  # of an older version
+    old = content.replace(b",kl_cycles,", b",cycles,")  # from an older version
     for damaged in (content[:keep], content.replace(b",2,1.0,", b",8,1.0,"), b"\xff\n", old):
         (models / runs.RESULTS).write_bytes(damaged)
         pd.testing.assert_frame_equal(runs.load_results(), written)
-        assert "is written again" in caplog.text
+        assert "results.csv is rewritten" in caplog.text
         assert (models / runs.RESULTS).read_bytes() == content
 
 
@@ -182,7 +182,7 @@ def test_thousands_of_damaged_records_stop_nothing(valid, models, damage):
                 assert f"{folder / file} is damaged" in str(error)
                 refused += 1
                 continue
-            if file == "params.json":  # never another run's
+            if file == "params.json":  # never those of another run
                 assert {name: found[name] for name in PARAMETERS} == valid
             if file == "arrays.npz":
                 assert found == {} or np.array_equal(found["labels"], np.arange(9))
@@ -191,10 +191,10 @@ def test_thousands_of_damaged_records_stop_nothing(valid, models, damage):
     assert read("params.json")["elbo"] == -240.123456789
 
 
-def test_a_cut_history_is_named(valid):
+def test_an_incomplete_history_is_named(valid):
     folder = finish(valid)
     (folder / "history.csv").write_text("epoch,loss\n0,300.0\n1,25")
-    with pytest.raises(ValueError, match=r"history.csv is damaged: .*cut off.*trains the run aga"):
+    with pytest.raises(ValueError, match=r"history.csv is damaged: .*incomplete.*trains the run"):
         runs.read_history(folder.name)
 
 
@@ -213,7 +213,7 @@ def test_a_table_of_100_000_rows_is_read_in_seconds(valid, models):
     assert time.monotonic() - start < 30
 
 
-def test_select_takes_finished_runs_in_the_declared_order(valid):
+def test_select_returns_finished_runs_in_the_declared_order(valid):
     declared = [{**valid, "seed": seed} for seed in (3, 1, 2)]
     for parameters in (*declared[:2], {**valid, "seed": 9}):
         finish(parameters)
@@ -253,7 +253,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_runs_and_figures_lie_in_the_checkout_by_default(monkeypatch, models):
+def test_runs_and_figures_are_in_the_checkout_by_default(monkeypatch, models):
     assert runs.images_folder() == models / "images"
     monkeypatch.delenv("VAE_KERAS_MODELS")
     checkout = runs.models_folder().parent
@@ -261,7 +261,7 @@ def test_runs_and_figures_lie_in_the_checkout_by_default(monkeypatch, models):
     assert runs.images_folder() == checkout / "images"
 
 
-def test_pictures_are_labelled_for_the_eye(valid):
+def test_pictures_have_readable_labels(valid):
     rows = []
     for size in (8, 2):
         folder = finish({**valid, "latent_dim": size})
