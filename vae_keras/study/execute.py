@@ -1,4 +1,4 @@
-"""The runs of a sweep on an executor, each a notebook in processes of its own."""
+"""Executes the runs of a sweep, each as a notebook in separate processes."""
 
 import contextlib
 import json
@@ -21,18 +21,19 @@ from vae_keras.study.execute_one import BUSY, FAILED, FINISHED
 from vae_keras.study.parameters import BEYOND
 
 MEMORY_PER_JOB = 3e9  # bytes
-START_SECONDS = 15  # what a run takes besides training and evaluation
-TIMED_OUT = 124  # exit status of a run that was stopped, as in `timeout`
-POLL_SECONDS = 0.5  # between looks at a run
-STOP_SECONDS = 5  # that runs have to stop
-MAX_LINES = 16  # of the display
-LOG_SECONDS = 600  # between signs of life in a log
-_thread = threading.local()
+START_SECONDS = 15  # that a run needs besides training and evaluation
+TIMED_OUT = 124  # exit status of a run that reached its time limit, as in `timeout`
+POLL_SECONDS = 0.5  # between checks on a run
+STOP_SECONDS = 5  # for runs to stop
+MAX_LINES = 16  # in the display
+LOG_SECONDS = 600  # between progress lines in a log
+# Runs that agree in these parameters take about the same time per epoch.
 ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction")
+_thread = threading.local()
 
 
 def default_jobs():
-    """Returns one job for each GPU, or else for each core, as far as the memory suffices."""
+    """Returns the default number of jobs: one per GPU, or else one per core if memory allows."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return len(visible_gpus()) or max(1, min(num_cores(), int(memory // MEMORY_PER_JOB)))
 
@@ -43,7 +44,7 @@ def num_cores():
 
 
 def visible_gpus():
-    """Lists the GPUs that this process may use, by their names in `CUDA_VISIBLE_DEVICES`."""
+    """Lists the GPUs that this process may use, as named in `CUDA_VISIBLE_DEVICES`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [gpu for gpu in visible.split(",") if gpu and gpu != "-1"]
@@ -55,16 +56,16 @@ def visible_gpus():
 
 
 def shares(jobs):
-    """Shares the machine out: a GPU for each job, or else the same number of threads.
+    """Divides the machine among jobs: a GPU for each, or else an equal number of threads.
 
-    The threads depend on the number of jobs alone, since a training's last digits depend on them.
-    `VAE_KERAS_THREADS` overrides them.
+    The number of threads depends only on the number of jobs, because it affects the last digits of
+    a training. `VAE_KERAS_THREADS` overrides it.
 
     Args:
         jobs: number of runs at a time.
 
     Returns:
-        List of the environment variables of each job.
+        List of dicts of environment variables, one for each job.
     """
     gpus = visible_gpus()
     if gpus:
@@ -74,35 +75,39 @@ def shares(jobs):
 
 
 def estimate(todo, records):
-    """Estimates how long runs take, one after the other, from finished runs like them.
+    """Estimates the duration of runs, one after the other, from similar finished runs.
 
     Args:
         todo: list of dicts of parameters.
-        records: list of dicts, as `runs.read_records` gives them.
+        records: list of dicts, as returned by `runs.read_records`.
 
     Returns:
-        Pair of the seconds and of the number of runs that they cover: those that have a like.
+        Pair of the seconds and the number of runs that they cover: those with a similar finished
+        run.
     """
     known = {}
     for record in records:
         if "train_seconds" in record:
-            epoch, evaluation = record["train_seconds"] / record["epochs"], "evaluation_seconds"
-            like = tuple(record[name] for name in ALIKE)
-            known.setdefault(like, []).append((epoch, record.get(evaluation, 0)))
-    costs = [(run["epochs"], sorted(known.get(tuple(run[n] for n in ALIKE), []))) for run in todo]
-    medians = [(epochs, found[len(found) // 2]) for epochs, found in costs if found]
-    seconds = [epochs * epoch + rest + START_SECONDS for epochs, (epoch, rest) in medians]
+            kind = tuple(record[name] for name in ALIKE)
+            epoch_seconds = record["train_seconds"] / record["epochs"]
+            known.setdefault(kind, []).append((epoch_seconds, record.get("evaluation_seconds", 0)))
+    seconds = []
+    for run in todo:
+        similar = sorted(known.get(tuple(run[name] for name in ALIKE), []))
+        if similar:
+            epoch_seconds, evaluation_seconds = similar[len(similar) // 2]  # the median
+            seconds.append(run["epochs"] * epoch_seconds + evaluation_seconds + START_SECONDS)
     return sum(seconds), len(seconds)
 
 
 def local_executor(jobs):
-    """Makes an executor for this machine, on which each job has its share.
+    """Makes an executor for this machine, which gives each job its share of it.
 
     Args:
         jobs: number of runs at a time.
 
     Returns:
-        `concurrent.futures.ThreadPoolExecutor`: each thread waits for the process of one run.
+        `concurrent.futures.ThreadPoolExecutor`; each thread waits for the process of one run.
     """
     free = queue.SimpleQueue()
     for share in shares(jobs):
@@ -111,20 +116,20 @@ def local_executor(jobs):
 
 
 def execute_all(todo, executor, force=False, time_limit=None):
-    """Executes runs on an executor, each through its notebook, and shows the progress.
+    """Executes the notebooks of runs on an executor, and shows the progress.
 
-    All runs have stopped when it returns or raises.
+    All runs have stopped when this function returns or raises.
 
     Args:
-        todo: list of dicts of parameters, as `check_parameters` returns them.
-        executor: any `concurrent.futures.Executor`. Its workers see the same checkout and the same
-            `runs.models_folder()`.
-        force: whether finished runs are executed again.
+        todo: list of dicts of parameters, as returned by `check_parameters`.
+        executor: any `concurrent.futures.Executor`. Its workers must see the same checkout and the
+            same `runs.models_folder()`.
+        force: whether to execute finished runs again.
         time_limit: seconds after which a run is stopped, or `None`.
 
     Returns:
-        Pair of a dict from the name of each run that failed to the reason, and of the list of the
-        names of runs that another sweep executes.
+        Pair of a dict from the names of failed runs to the reasons, and a list of the names of runs
+        that another sweep is executing.
     """
     failures, busy, waiting, done = {}, [], {}, queue.SimpleQueue()
     folder = runs.models_folder()
@@ -136,7 +141,7 @@ def execute_all(todo, executor, force=False, time_limit=None):
         how = (str(folder), token, force, time_limit)
         for run in todo:
             notebook = sweeps.notebook(run)
-            # The values that notebook 08 itself has are those of an example.
+            # The defaults of notebook 08 are an example, so all of its parameters are set.
             values = BEYOND | run if notebook == sweeps.NOTEBOOK_BEYOND else run
             future = executor.submit(execute_run, values, str(notebook), *how)
             waiting[future] = run
@@ -153,7 +158,7 @@ def execute_all(todo, executor, force=False, time_limit=None):
                 progress.end(run, status, reason, seconds, waiting.values())
             progress.show(waiting.values())
     finally:
-        os.unlink(token)  # runs that have begun see it and stop
+        os.unlink(token)  # tells runs that have started to stop
         for future in waiting:
             future.cancel()
         wait(waiting, timeout=STOP_SECONDS)
@@ -162,19 +167,19 @@ def execute_all(todo, executor, force=False, time_limit=None):
 
 
 def execute_run(parameters, notebook, folder, token, force, time_limit):
-    """Executes a notebook for one run, in processes of its own, and waits for their end.
+    """Executes a notebook for one run in separate processes, and waits for them to end.
 
     Args:
-        parameters: dict of every one of `PARAMETERS`.
+        parameters: dict of all `PARAMETERS`.
         notebook: path of the notebook.
-        folder: the folder of run folders.
-        token: path of a file; the run is stopped once it is gone.
-        force: whether a finished run is executed again.
+        folder: path of the folder that holds the run folders.
+        token: path of a file; the run is stopped once this file is deleted.
+        force: whether to execute a finished run again.
         time_limit: seconds after which the run is stopped, or `None`.
 
     Returns:
-        Triple of the exit status of `execute_one` or `TIMED_OUT`, what it printed, and the seconds
-        that it took.
+        Triple of the exit status of `execute_one` or `TIMED_OUT`, the output, and the duration in
+        seconds.
     """
     start, late = time.monotonic(), False
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
@@ -185,7 +190,7 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
             **getattr(_thread, "share", {}),
             "VAE_KERAS_MODELS": folder,
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            "TMPDIR": scratch,  # for what killed kernels leave behind
+            "TMPDIR": scratch,  # collects what killed kernels leave behind
             "JUPYTER_RUNTIME_DIR": scratch,
         }
         with (
@@ -194,10 +199,10 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
             subprocess.Popen(
                 [*command, json.dumps(parameters), json.dumps(force)],
                 env=environment,
-                stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
                 stdout=output,
                 stderr=errors,
-                start_new_session=True,  # Ctrl-C is for the sweep, which then stops its runs
+                start_new_session=True,  # Ctrl-C reaches only the sweep, which stops its runs
             ) as process,
         ):
             while process.poll() is None:
@@ -212,27 +217,27 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
 
 
 def _outcome(future, parameters):
-    """Returns what `execute_run` returned, with the reason of a failure, or `None`."""
+    """Returns the exit status, the reason of a failure or `None`, and the seconds of a run."""
     try:
         status, reason, seconds = future.result()
-    except Exception as error:  # such as of a worker that died again and again, or a full disk
+    except Exception as error:  # for example, workers that keep dying, or a full disk
         status, seconds = None, 0.0
-        reason = f"it could not be executed: {type(error).__name__}: {error}"
+        reason = f"could not be executed: {type(error).__name__}: {error}"
     if status in (FINISHED, BUSY):
         return status, None, seconds
-    if status == FAILED:  # and `failed.json` is written
+    if status == FAILED:  # `failed.json` is already written
         return status, reason, seconds
     if status == TIMED_OUT:
         reason = f"stopped after the time limit of {duration(seconds)}"
     elif status is not None and status < 0:
         reason = f"killed by {signal.Signals(-status).name}"
-    reason = reason or f"ended with the exit status {status}"
+    reason = reason or f"exited with status {status}"
     runs.fail_run(parameters, reason, again=status != TIMED_OUT)
     return status, reason, seconds
 
 
 class _Progress:
-    """In a terminal a bar over all epochs and a line for each job; in a log a line for each run."""
+    """Shows a bar over all epochs and a line per job in a terminal, or a line per run in a log."""
 
     def __init__(self, todo):
         self.num_runs, self.num_ended, self.epochs_ended = len(todo), 0, 0
@@ -248,14 +253,14 @@ class _Progress:
         if failure:
             text = f"FAILED {text}\n{failure}"
         elif status == BUSY:
-            text += ": another sweep executes it"
+            text += ": skipped, another sweep is running it"
         else:
             text += f": {duration(seconds)}{self.left(self.active(waiting))}"
         self.bar.write(text, file=sys.stdout)
         sys.stdout.flush()
 
     def show(self, waiting):
-        """Draws bar and lines anew, once a second; in a log, adds a sign of life now and then."""
+        """Redraws the bar and lines, at most once a second; in a log, prints a line at times."""
         if time.monotonic() < self.shown + (LOG_SECONDS if self.bar.disable else 1):
             return
         active = self.active(waiting)
@@ -271,20 +276,12 @@ class _Progress:
             place = len(self.lines) + 1
             self.lines.append(tqdm(position=place, bar_format="{desc}", **self.options))
         for place, line in enumerate(self.lines):
-            text = ""
-            if place < len(active):
-                parameters, epochs, logs = active[place]
-                text = f"{epochs}/{parameters['epochs']} epochs"
-                text += f", loss {logs['loss']:.1f}" if "loss" in logs else ""
-                speed = logs.get("images_per_second")
-                text += f", {speed:,.0f} images/s" if speed else ""
-                text += f": {sweeps.title(parameters)}"
-            line.set_description_str(text)
+            line.set_description_str(_status(*active[place]) if place < len(active) else "")
 
     def active(self, waiting):
-        """Lists the runs that have begun: their parameters, number of epochs and last logs."""
+        """Lists the runs that have started: their parameters, number of epochs and last logs."""
         found, missed = [], 0
-        for parameters in waiting:  # in the order in which they begin, more or less
+        for parameters in waiting:  # roughly in the order in which they start
             folder = runs.models_folder() / runs.run_name(parameters)
             if _is_newer(folder / "params.json", self.started):
                 has_logs = _is_newer(folder / "history.csv", self.started)
@@ -307,6 +304,15 @@ class _Progress:
             line.close()
 
 
+def _status(parameters, epochs, logs):
+    text = f"{epochs}/{parameters['epochs']} epochs"
+    if "loss" in logs:
+        text += f", loss {logs['loss']:.1f}"
+    if "images_per_second" in logs:
+        text += f", {logs['images_per_second']:,.0f} images/s"
+    return f"{text}: {sweeps.title(parameters)}"
+
+
 def _is_newer(path, seconds):
     try:
         return path.stat().st_mtime > seconds
@@ -315,7 +321,7 @@ def _is_newer(path, seconds):
 
 
 def duration(seconds):
-    """Returns a time as text: "45 s", "12 min", "3.5 h"."""
+    """Returns a duration as text, such as "45 s", "12 min" or "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,8 +1,8 @@
-"""One run: notebook 02 executed by papermill, under the run's lock.
+"""Executes the notebook of one run with papermill, under the run's lock.
 
-`execute` starts `python -m vae_keras.study.execute_one NOTEBOOK PARAMETERS FORCE`, the last two as
-JSON, for each run. It prints the reason of a failure, and ends when its standard input ends, so it
-does not outlive the sweep.
+For each run, `execute` starts `python -m vae_keras.study.execute_one NOTEBOOK PARAMETERS FORCE`,
+with the last two as JSON. The process prints the reason if the run fails. It ends when its standard
+input closes, so it does not outlive the sweep.
 """
 
 import json
@@ -18,20 +18,20 @@ from papermill.exceptions import PapermillExecutionError
 
 from vae_keras.study import runs
 
-# Exit statuses: the run is finished, it failed as `failed.json` says, or another sweep executes it.
+# Exit statuses: the run finished, it failed (see `failed.json`), or another sweep is executing it.
 FINISHED, FAILED, BUSY = 0, 3, 4
-# Kernels that start at the same time may pick the same port. One of them then dies before it has
-# run anything, and is started again.
+# Kernels that start at the same time may pick the same port. One of them then dies before it runs
+# anything, and is restarted.
 KERNEL_STARTS = 3
 KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
-# A run whose launcher was killed, and which is taken up elsewhere at once, may still be ending.
+# After its launcher is killed, a run may still hold its lock for a moment.
 LOCK_SECONDS = 2
-# Errors of the machine and not of the run: the next sweep tries again.
+# Errors caused by the machine, not by the run: the next sweep tries again.
 PASSING = ("OSError", "MemoryError", "ResourceExhaustedError")
 
 
 class KernelManager(AsyncKernelManager):
-    """Starts `vae_keras.study.kernel`, with the Python that runs this."""
+    """Starts `vae_keras.study.kernel` with the current Python."""
 
     def format_kernel_cmd(self, extra_arguments=None):
         command = [sys.executable, "-m", "vae_keras.study.kernel", "-f", self.connection_file]
@@ -39,15 +39,15 @@ class KernelManager(AsyncKernelManager):
 
 
 def execute_one(notebook, parameters, force=False):
-    """Executes a notebook for one run, unless somebody else does or has done so.
+    """Executes a notebook for one run, unless the run is finished or locked by another sweep.
 
     Args:
         notebook: path of the notebook.
-        parameters: dict of every one of `PARAMETERS`.
-        force: whether a finished run is executed again.
+        parameters: dict of all `PARAMETERS`.
+        force: whether to execute a finished run again.
 
     Returns:
-        Pair of `FINISHED`, `FAILED` or `BUSY`, and of the reason of a failure or `None`.
+        Pair of `FINISHED`, `FAILED` or `BUSY`, and the reason of a failure or `None`.
     """
     folder = runs.models_folder() / runs.run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def execute_one(notebook, parameters, force=False):
                 return FINISHED, None
             failure = _execute(notebook, folder / os.path.basename(notebook), parameters)
             if failure is None and not runs.is_finished(parameters):
-                failure = "the notebook ended, but did not finish the run", False
+                failure = "the notebook ended without finishing the run", False
             if failure is None:
                 return FINISHED, None
             runs.fail_run(parameters, *failure)
@@ -67,7 +67,7 @@ def execute_one(notebook, parameters, force=False):
 
 
 def _execute(notebook, output, parameters):
-    """Returns `None`, or why it failed and whether it is worth another try."""
+    """Returns `None`, or why the notebook failed and whether the next sweep should retry it."""
     for start in range(1, KERNEL_STARTS + 1):
         output.unlink(missing_ok=True)
         try:
@@ -84,8 +84,8 @@ def _execute(notebook, output, parameters):
             reason = f"{error.ename}: {error.evalue}\nin cell [{error.exec_count}] of {output}:\n"
             return reason + error.source.strip(), error.ename in PASSING
         except DeadKernelError:
-            return "the kernel died: it was killed, or the memory did not suffice", True
-        except OSError as error:  # the disk is full, for example
+            return "the kernel died: it was killed or ran out of memory", True
+        except OSError as error:  # for example, the disk is full
             return f"{type(error).__name__}: {error}", True
         except RuntimeError as error:
             if KERNEL_NOT_STARTED not in str(error) or start == KERNEL_STARTS:
@@ -100,7 +100,7 @@ def _end_with_standard_input():
 if __name__ == "__main__":
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what kernels print goes with the messages
+    os.dup2(2, 1)  # the output of kernels goes to standard error
     status, reason = execute_one(sys.argv[1], *map(json.loads, sys.argv[2:]))
     print(reason or "", file=output)
     output.close()

@@ -22,7 +22,7 @@ sweeps.NOTEBOOK = Path(sys.argv[1])
 with execute.local_executor(2) as executor:
     execute.execute_all(json.loads(sys.argv[2]), executor)
 """
-# What a run does, what is said about it, and whether the next sweep tries it again.
+# What a run does, the reported reason, and whether the next sweep tries the run again.
 ENDS = [
     ("pass", None, None),
     ("1 / 0", r"ZeroDivisionError: division by zero\nin cell \[4\] of .*\nexec\(", False),
@@ -30,7 +30,7 @@ ENDS = [
     ("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)", "killed by SIGKILL", True),
     ("bytearray(2**60)", r"MemoryError", True),
     ("raise OSError(28, 'No space left')", r"OSError: .* No space left", True),
-    ("runs.finish_run = lambda *_: None", "the notebook ended, but did not finish", False),
+    ("runs.finish_run = lambda *_: None", "the notebook ended without finishing", False),
 ]
 
 
@@ -43,7 +43,7 @@ def execute_all(notebook, *todo, jobs=2, **options):
 def wait_until(condition, seconds):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
@@ -72,7 +72,7 @@ def test_runs_are_executed_once_with_their_parameters(notebook, valid, models, c
     assert again[1] == records[1] and again[0]["pid"] != records[0]["pid"]
 
 
-def test_whatever_ends_a_run_early_is_a_failure_and_the_others_go_on(notebook, valid):
+def test_a_run_that_ends_early_has_failed_and_the_others_continue(notebook, valid):
     path = notebook(f"exec({[cell for cell, _, _ in ENDS]!r}[seed])")
     todo = [{**valid, "seed": seed} for seed in range(len(ENDS))]
     for run in todo:
@@ -95,7 +95,7 @@ def test_a_run_that_hangs_is_shown_and_stopped(notebook, valid, monkeypatch, cap
     assert not runs.read_failure(valid)["again"]
 
 
-def test_a_kernel_that_does_not_start_is_started_again(notebook, valid, monkeypatch):
+def test_a_kernel_that_does_not_start_is_restarted(notebook, valid, monkeypatch):
     start = execute_one.KernelManager.format_kernel_cmd
     commands = [["false"], ["false"], None, *[["false"]] * execute_one.KERNEL_STARTS]
     monkeypatch.setattr(
@@ -122,7 +122,7 @@ def test_two_sweeps_at_once_execute_every_run_once(notebook, valid, tmp_path):
     assert all(runs.is_finished(run) for run in todo)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_process_outlives_the_sweep_and_a_run_is_locked_until_it_ends(notebook, valid, models):
     todo = [{**valid, "seed": seed} for seed in range(2)]
     command = [sys.executable, "-c", SWEEP, str(notebook(SLEEP)), json.dumps(todo)]
@@ -143,7 +143,7 @@ def test_no_process_outlives_the_sweep_and_a_run_is_locked_until_it_ends(noteboo
 
 
 class Instant(Executor):
-    """Ends each run at once."""
+    """Finishes each run immediately."""
 
     def submit(self, function, *arguments):
         future = Future()
@@ -151,7 +151,7 @@ class Instant(Executor):
         return future
 
 
-def test_the_books_of_2000_runs_take_no_time(valid, capsys):
+def test_the_overhead_per_run_is_small_with_2000_runs(valid, capsys):
     todo = [{**valid, "seed": seed} for seed in range(2000)]
     start = time.monotonic()
     assert execute.execute_all(todo, Instant()) == ({}, [])
@@ -159,7 +159,7 @@ def test_the_books_of_2000_runs_take_no_time(valid, capsys):
     assert capsys.readouterr().out.count("\n") == len(todo)
 
 
-def test_threads_depend_on_the_number_of_jobs_alone(monkeypatch):
+def test_threads_depend_only_on_the_number_of_jobs(monkeypatch):
     monkeypatch.setattr(execute, "num_cores", lambda: 8)
     monkeypatch.setattr(execute, "visible_gpus", list)
     for jobs, threads in ((1, "8"), (3, "2"), (20, "1")):
@@ -182,10 +182,10 @@ def test_each_job_has_a_gpu(monkeypatch, tmp_path):
     assert execute.visible_gpus() == []
 
 
-def test_a_sweep_is_as_long_as_runs_like_its_own(valid):
-    like = {**valid, "epochs": 2, "train_seconds": 20.0, "evaluation_seconds": 5.0}
-    records = [like, {**like, "train_seconds": 22.0}, {**like, "train_seconds": 900.0}]
+def test_the_duration_is_estimated_from_similar_runs(valid):
+    similar = {**valid, "epochs": 2, "train_seconds": 20.0, "evaluation_seconds": 5.0}
+    records = [similar, {**similar, "train_seconds": 22.0}, {**similar, "train_seconds": 900.0}]
     todo = [{**valid, "epochs": 4}, {**valid, "dataset": "cifar10"}]
-    # 4 epochs of 11 s, an evaluation of 5 s and the start.
+    # 4 epochs of 11 s, an evaluation of 5 s, and the start.
     assert execute.estimate(todo, records) == (4 * 11 + 5 + execute.START_SECONDS, 1)
     assert execute.estimate(todo, []) == (0, 0)
