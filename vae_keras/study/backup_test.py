@@ -37,7 +37,7 @@ class Kill(keras.callbacks.Callback):
 
 @pytest.fixture
 def train(tmp_path, build_vae):
-    """A function that trains as notebook 02 does, and returns what there is to compare."""
+    """A function that trains as notebook 02 does, and returns the results to compare."""
     images, labels = load_images("digits", "train", 0.2)
     few = images[:20], labels[:20]
 
@@ -71,7 +71,7 @@ def train(tmp_path, build_vae):
     return run
 
 
-def test_a_training_that_is_killed_ends_as_if_it_had_not_been(train):
+def test_a_killed_training_resumes_and_ends_like_an_uninterrupted_one(train):
     _, history, arrays = train("whole")
     for epoch in (0, 2, 3):
         with pytest.raises(Killed):
@@ -81,7 +81,7 @@ def test_a_training_that_is_killed_ends_as_if_it_had_not_been(train):
     pd.testing.assert_frame_equal(history, resumed)
     for array, other in zip(arrays, same, strict=True):
         np.testing.assert_array_equal(array, other)
-    assert train()[0] == EPOCHS  # killed in the evaluation, it has nothing left to train
+    assert train()[0] == EPOCHS  # if killed during evaluation, nothing is left to train
 
 
 def test_a_backup_that_cannot_be_used_is_named(train, tmp_path, caplog):
@@ -94,7 +94,7 @@ def test_a_backup_that_cannot_be_used_is_named(train, tmp_path, caplog):
         caplog.clear()
         if isinstance(damaged, bytes):
             path.write_bytes(damaged)
-        else:  # pickled, or of another version
+        else:  # pickled, or from another version
             np.savez(path, **{**arrays, **damaged})
         assert train(train=False) == 0
         assert f"{path} cannot be used" in caplog.text
