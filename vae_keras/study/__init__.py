@@ -1,1 +1,1 @@
-"""The study: many runs of one notebook, declared, executed, recorded and compared."""
+"""The study: declares, executes, records and compares many runs of the training notebooks."""

@@ -22,7 +22,7 @@ VALID = {
     "evaluation_fraction": 1.0,
     "seed": 0,
 }
-# A run of notebook 02 that takes seconds.
+# Settings of a run of notebook 02 that takes only seconds.
 REAL = {
     "dataset": "digits",
     "architecture": "plain",
@@ -30,7 +30,7 @@ REAL = {
     "train_fraction": 0.5,
     "evaluation_fraction": 0.1,
 }
-# The cells of a notebook that trains nothing.
+# Cells of a notebook that trains nothing.
 START = f"""
 import os, signal, time
 from pathlib import Path
@@ -45,13 +45,13 @@ runs.finish_run(run, {"elbo": -1.0 - seed, "threads": threads, "pid": os.getpid(
 
 @pytest.fixture
 def valid():
-    """The parameters of a run."""
+    """Valid parameters of a run."""
     return dict(VALID)
 
 
 @pytest.fixture(autouse=True)
 def models(tmp_path, monkeypatch):
-    """A folder of runs that is not there yet."""
+    """Path of a models folder that does not exist yet."""
     for name in ("CUDA_VISIBLE_DEVICES", "VAE_KERAS_DATA", "VAE_KERAS_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VAE_KERAS_MODELS", str(tmp_path / "models"))
@@ -60,7 +60,7 @@ def models(tmp_path, monkeypatch):
 
 @pytest.fixture
 def notebook(tmp_path):
-    """Writes a notebook that starts and finishes a run, with a cell of one's own between."""
+    """A function that writes a notebook that starts a run, executes `cell` and finishes the run."""
 
     def write(cell="pass", finish=FINISH, **changes):
         first = "\n".join(f"{name} = {value!r}" for name, value in {**VALID, **changes}.items())
