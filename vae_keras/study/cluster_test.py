@@ -116,7 +116,7 @@ def test_the_command_takes_the_workers_of_a_scheduler(
         client.wait_for_workers(1, timeout=60)
     assert command.main(["sweep", "tiny", "--cluster", address]) == 0
     shown = capsys.readouterr().out
-    assert "2 runs to do, 1 at a time" in shown and "2 of 2 runs are finished" in shown
+    assert "2 to run, 1 at a time" in shown and "2 of 2 runs finished" in shown
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(notebook, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""`python -m vae_keras.study`: execute the runs of a sweep, write the report, list the sweeps."""
+"""`python -m vae_keras.study` executes sweeps, writes the report and lists the sweeps."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ from vae_keras.data.catalogue import is_own
 from vae_keras.study import execute, runs, sweeps
 from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, PARAMETERS
 
-CONNECT_SECONDS = 10  # to a scheduler
+CONNECT_SECONDS = 10  # to reach a scheduler
 MEASURES = ["elbo", "reconstruction_loss", "kl_divergence", "psnr", "ssim", "used_units"]
 
 
@@ -23,10 +23,10 @@ def main(arguments=None):
     """Runs the command.
 
     Args:
-        arguments: list of texts, by default those of the command line.
+        arguments: list of strings, by default those of the command line.
 
     Returns:
-        The exit status: 1 if a run failed, 2 after any other error, 130 after Ctrl-C.
+        The exit status: 0, 1 if a run failed, 2 after any other error, or 130 after Ctrl-C.
     """
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -45,25 +45,25 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m vae_keras.study", description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True)
-    sweep = commands.add_parser("sweep", help="execute the runs of a sweep that are not finished")
+    sweep = commands.add_parser("sweep", help="execute the unfinished runs of a sweep")
     sweep.set_defaults(command=_sweep)
     add = sweep.add_argument
     add("sweep", nargs="?", default="quick", help=f"{', '.join(sweeps.SWEEPS)} (default: quick)")
     add("--budget", default="quick", help=f"{', '.join(sweeps.BUDGETS)} (default: quick)")
     choices = ("auto", "real", "embedded")
-    help = "which images: the embedded ones need no network and stand in for the real ones where "
-    help += "these are not available (default: auto)"
+    help = "embedded images need no network; auto uses them if the real ones are not available "
+    help += "(default: auto)"
     add("--data", default="auto", choices=choices, help=help)
-    add("--dataset", help="one data set for all runs, or folder:/path/to/images of your own")
-    add("--jobs", type=int, help="runs at a time (default: what the machine offers)")
+    add("--dataset", help="data set for all runs, such as mnist or folder:/path/to/images")
+    add("--jobs", type=int, help="runs at a time (default: one per GPU, or else per core)")
     help = "execute the runs on the workers of a Dask scheduler, such as tcp://host:8786"
     add("--cluster", metavar="ADDRESS", help=help)
     add("--force", action="store_true", help="execute finished runs again")
-    add("--retry-failed", action="store_true", help="try failed runs again")
-    add("--time-limit", type=float, metavar="HOURS", help="stop a run that takes longer")
+    add("--retry-failed", action="store_true", help="execute failed runs again")
+    add("--time-limit", type=float, metavar="HOURS", help="stop runs that take longer")
     report = commands.add_parser("report", help="write tables, figures and the README's numbers")
     report.set_defaults(command=_report)
-    listing = commands.add_parser("list", help="list the sweeps, and which runs are finished")
+    listing = commands.add_parser("list", help="list the sweeps and count their finished runs")
     listing.set_defaults(command=_list)
     return parser
 
@@ -79,7 +79,7 @@ def _sweep(options):
     for notebook in sorted({sweeps.notebook(run) for run in declared}):
         _check_notebook(notebook)
     try:
-        runs.write_results()  # tells at once whether the folder can be written
+        runs.write_results()  # fails early if the folder is not writable
     except OSError as error:
         raise OSError(f"{error}: set VAE_KERAS_MODELS to a folder you can write to") from error
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
@@ -100,7 +100,7 @@ def _sweep(options):
 
 @contextlib.contextmanager
 def _executor(options):
-    """Gives what executes the runs, and how many it executes at a time."""
+    """Yields the executor and the number of runs that it executes at a time."""
     if options.cluster is None:
         jobs = options.jobs or execute.default_jobs()
         with execute.local_executor(jobs) as executor:
@@ -109,26 +109,29 @@ def _executor(options):
     try:
         from distributed import Client
     except ImportError as error:
-        cure = "`pip install -e .[cluster]` installs what `--cluster` needs"
-        raise ValueError(f"{cure}: {error}") from error
+        raise ValueError(f"`--cluster` needs `pip install -e .[cluster]`: {error}") from error
     with Client(options.cluster, timeout=CONNECT_SECONDS) as client:
         yield client.get_executor(pure=False), sum(client.nthreads().values())
 
 
 def _check_notebook(notebook):
-    """Compares the parameters of the notebook with those of its runs, both ways."""
-    known = {*PARAMETERS, *(BEYOND if notebook == sweeps.NOTEBOOK_BEYOND else ())}
+    """Checks that the notebook has exactly the parameters of its runs."""
     if not notebook.exists():
         raise FileNotFoundError(
-            f"there is no {notebook}: sweeps run from a checkout of the repository"
+            f"{notebook} does not exist. Run sweeps from a checkout of the repository"
         )
-    for name in sorted(set(papermill.inspect_notebook(str(notebook))) ^ known):
-        places = (notebook.name, "the study")[:: -1 if name in known else 1]
-        raise ValueError(f"the parameter {name!r} of {places[0]} is unknown to {places[1]}")
+    expected = {*PARAMETERS, *(BEYOND if notebook == sweeps.NOTEBOOK_BEYOND else ())}
+    found = {*papermill.inspect_notebook(str(notebook))}
+    if found != expected:
+        raise ValueError(
+            f"{notebook.name} must have the parameters of the study. "
+            f"Missing: {', '.join(sorted(expected - found)) or 'none'}. "
+            f"Unknown: {', '.join(sorted(found - expected)) or 'none'}."
+        )
 
 
 def _choose_folder(options):
-    """Keeps runs that are not of the study in a folder of their own, which git ignores."""
+    """Keeps runs outside the study in a separate folder, which git ignores."""
     own = is_own(options.dataset)
     if (own or options.budget == "quick") and not os.environ.get("VAE_KERAS_MODELS"):
         folder = runs.models_folder() / ("own" if own else "quick")
@@ -136,7 +139,7 @@ def _choose_folder(options):
 
 
 def _choose_runs(options):
-    """Lists the runs, after fetching their images or choosing those that stand in for them."""
+    """Lists the runs, fetches their images, and falls back on embedded images where allowed."""
     dataset = options.dataset
     if is_own(dataset):
         kind, colon, path = dataset.rpartition("folder:")
@@ -153,16 +156,18 @@ def _choose_runs(options):
         return declared
     if options.data == "real" or dataset is not None:
         raise FileNotFoundError(error)
+    declared = sweeps.declared_runs(options.sweep, options.budget, substitute=True)
+    used = ", ".join(sorted({run["dataset"] for run in declared}))
     print(
-        f"{error}\nThe embedded images, `digits` and `photos`, stand in for the real ones. "
+        f"{error}\nThe sweep uses embedded images instead: {used}. "
         f"`make sweep DATA=real` makes this an error.",
         flush=True,
     )
-    return sweeps.declared_runs(options.sweep, options.budget, substitute=True)
+    return declared
 
 
 def _fetch(names):
-    """Fetches data sets for all runs; returns `None`, or what is not available in a line."""
+    """Fetches data sets into the cache; returns `None`, or an error message of one line."""
     print(f"looking for {', '.join(names)} ...", flush=True)
     command = [sys.executable, "-m", "vae_keras.data", *names]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
@@ -171,38 +176,42 @@ def _fetch(names):
 
 
 def _failed_before(todo):
-    failed = ((runs.run_name(run), runs.read_failure(run)) for run in todo)
-    return {name: f["reason"] for name, f in failed if f and not f["again"]}
+    failures = {}
+    for run in todo:
+        failure = runs.read_failure(run)
+        if failure and not failure["again"]:
+            failures[runs.run_name(run)] = failure["reason"]
+    return failures
 
 
 def _announce(options, declared, todo, failures, jobs):
     finished = len(declared) - len(todo) - len(failures)
     print(f"sweep {options.sweep}, budget {options.budget}: {len(declared)} runs")
-    print(f"{finished} of them were finished before")
+    print(f"{finished} already finished")
     for name, reason in failures.items():
-        print(f"failed before: {name}: {reason.splitlines()[0]}")
+        print(f"skipped, failed earlier: {name}: {reason.splitlines()[0]}")
     if todo:
         seconds, covered = execute.estimate(todo, runs.read_records())
-        text = "for how long is not known yet"
+        text = "no time estimate yet"
         if covered:
             text = f"about {execute.duration(seconds / min(jobs, len(todo)))}"
             text += f" for {covered} of them" if covered < len(todo) else ""
-        print(f"{len(todo)} runs to do, {jobs} at a time: {text}", flush=True)
+        print(f"{len(todo)} to run, {jobs} at a time: {text}", flush=True)
 
 
 def _summarise(options, declared, failures, busy, interrupted):
     try:
         table = runs.select(runs.write_results(), declared)
-    except OSError as error:  # the disk is full, for example: say what happened all the same
-        print(f"error: {runs.RESULTS} stays as it was: {error}", file=sys.stderr)
+    except OSError as error:  # for example, the disk is full
+        print(f"error: {runs.RESULTS} was not updated: {error}", file=sys.stderr)
         table = runs.select(runs.load_results(), declared)
     if len(table) and not interrupted:
         shown = [name for name in ALL_PARAMETERS if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]
         print(table[shown].to_string(index=False, float_format="{:.4g}".format))
-    print(f"{len(table)} of {len(declared)} runs are finished: {runs.models_folder()}")
+    print(f"{len(table)} of {len(declared)} runs finished: {runs.models_folder()}")
     if busy:
-        print(f"{len(busy)} runs are executed by another sweep")
+        print(f"{len(busy)} running in another sweep")
     for name, reason in failures.items():
         print(f"FAILED {name}: {reason.splitlines()[0]}")
     if interrupted or failures:
@@ -217,11 +226,11 @@ def _summarise(options, declared, failures, busy, interrupted):
         }
         words = [f"{name}={shlex.quote(str(value))}" for name, value in settings.items() if value]
         words += ["RETRY=1"] if failures else []
-        print(f"to go on: make sweep {' '.join(words)}", flush=True)
+        print(f"to resume: make sweep {' '.join(words)}", flush=True)
 
 
 def _report(_):
-    from vae_keras.study import report  # draws figures, which takes a second to import
+    from vae_keras.study import report  # imports Matplotlib, which takes a second
 
     return report.main()
 
@@ -231,7 +240,7 @@ def _list(_):
     listed = runs.read_records(folder) + runs.read_records(folder / "quick")
     records = {record["run"]: record for record in listed}
     form = "{:<28}{:>6}" + "{:>16}" * len(sweeps.BUDGETS)
-    print("Runs of each sweep, and how many of each budget are finished, in what time in all.\n")
+    print("Runs of each sweep and, for each budget, how many are finished and their total time.\n")
     print(form.format("SWEEP", "runs", *sweeps.BUDGETS))
     for sweep in sweeps.SWEEPS:
         cells = []
@@ -239,11 +248,9 @@ def _list(_):
             names = map(runs.run_name, sweeps.declared_runs(sweep, budget))
             finished = [records[name] for name in names if name in records]
             seconds = sum(
-                record.get(name, 0)
+                record.get("train_seconds", 0) + record.get("evaluation_seconds", 0)
                 for record in finished
-                for name in ("train_seconds", "evaluation_seconds")
             )
-            text = f"{len(finished)} in {execute.duration(seconds)}" if finished else "-"
-            cells.append(text)
+            cells.append(f"{len(finished)} in {execute.duration(seconds)}" if finished else "-")
         print(form.format(sweep, len(sweeps.declared_runs(sweep, "study")), *cells))
     return 0

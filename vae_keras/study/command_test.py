@@ -14,7 +14,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def tiny(monkeypatch, notebook, tmp_path):
-    """A sweep of two runs over a notebook that trains nothing, on images that are there."""
+    """A sweep of two runs of a notebook that trains nothing, on images that are available."""
     grid = {"dataset": ["fashion_mnist", "cifar10"]}
     monkeypatch.setattr(sweeps, "SWEEPS", {"tiny": [grid]})
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())
@@ -25,27 +25,27 @@ def tiny(monkeypatch, notebook, tmp_path):
 
 
 def chosen(*arguments):
-    """The data sets of the runs that a sweep chooses."""
+    """Returns the data sets of the runs that a sweep chooses."""
     options = command._parser().parse_args(["sweep", *arguments])
     return {run["dataset"] for run in command._choose_runs(options)}
 
 
-def test_a_failed_run_waits_until_it_is_asked_for(tiny, monkeypatch, notebook, models, capsys):
+def test_a_failed_run_is_skipped_until_a_retry(tiny, monkeypatch, notebook, models, capsys):
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook("if dataset == 'cifar10': 1 / 0"))
     assert command.main(["sweep", "tiny", "--jobs", "2"]) == 1
     shown = capsys.readouterr().out
-    assert "2 runs to do, 2 at a time: for how long is not known yet" in shown
+    assert "2 to run, 2 at a time: no time estimate yet" in shown
     assert "FAILED cifar10_" in shown and "ZeroDivisionError" in shown
-    assert f"1 of 2 runs are finished: {models}" in shown and "reported" in shown
-    assert "to go on: make sweep SWEEP=tiny BUDGET=quick JOBS=2 RETRY=1" in shown
+    assert f"1 of 2 runs finished: {models}" in shown and "reported" in shown
+    assert "to resume: make sweep SWEEP=tiny BUDGET=quick JOBS=2 RETRY=1" in shown
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())
     assert command.main(["sweep", "tiny"]) == 1
     shown = capsys.readouterr().out
-    assert "1 of them were finished before" in shown and "failed before: cifar10_" in shown
+    assert "1 already finished" in shown and "skipped, failed earlier: cifar10_" in shown
     (written,) = models.glob("*/metrics.json")
     time_written = written.stat().st_mtime_ns
     assert command.main(["sweep", "tiny", "--retry-failed"]) == 0
-    assert "2 of 2 runs are finished" in capsys.readouterr().out
+    assert "2 of 2 runs finished" in capsys.readouterr().out
     assert list(runs.load_results()["dataset"]) == ["cifar10", "fashion_mnist"]
     assert written.stat().st_mtime_ns == time_written
     assert command.main(["list"]) == 0
@@ -65,7 +65,7 @@ def test_a_failed_run_waits_until_it_is_asked_for(tiny, monkeypatch, notebook, m
         (["tiny", "--dataset", "nonsense"], "`dataset` must be one of"),
     ],
 )
-def test_bad_arguments_are_one_line(arguments, message, tiny, models, capsys):
+def test_bad_arguments_give_an_error_of_one_line(arguments, message, tiny, models, capsys):
     assert command.main(["sweep", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
@@ -77,14 +77,15 @@ def test_a_notebook_with_other_parameters_is_found_before_anything_runs(
 ):
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook(depth=3))
     assert command.main(["sweep", "tiny"]) == 2
-    assert "'depth' of 02_train_vae.ipynb is unknown to the study" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "02_train_vae.ipynb must have" in error and "Missing: none. Unknown: depth." in error
     path = notebook()
     path.write_text(path.read_text().replace("free_bits = 0.0", "pass"))
     assert command.main(["sweep", "tiny"]) == 2
-    assert "'free_bits' of the study is unknown to 02_train_vae" in capsys.readouterr().err
+    assert "Missing: free_bits. Unknown: none." in capsys.readouterr().err
     monkeypatch.setattr(sweeps, "NOTEBOOK", tmp_path / "none.ipynb")
     assert command.main(["sweep", "tiny"]) == 2
-    assert "sweeps run from a checkout" in capsys.readouterr().err
+    assert "Run sweeps from a checkout" in capsys.readouterr().err
     assert not models.exists()
 
 
@@ -96,7 +97,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_cure(tiny, tmp_path, mo
     assert str(tmp_path / "file") in error and "set VAE_KERAS_MODELS" in error
 
 
-def test_only_images_that_are_not_here_are_looked_for(monkeypatch, tmp_path):
+def test_only_missing_images_are_fetched(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(command, "_fetch", asked.append)
     monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
@@ -110,11 +111,12 @@ def test_only_images_that_are_not_here_are_looked_for(monkeypatch, tmp_path):
     assert chosen("quick", "--dataset", "a.npz") == {f"{tmp_path}/a.npz"}
 
 
-def test_the_embedded_images_stand_in_for_what_is_needed_and_not_here(monkeypatch, capsys):
+def test_embedded_images_replace_those_that_are_not_available(monkeypatch, capsys):
     monkeypatch.setattr(command, "_fetch", lambda names: f"{names[0]}: tried this and that")
     assert chosen("quick") == {"digits", "photos"}
     shown = capsys.readouterr().out
-    assert "cifar10: tried this and that" in shown and "stand in" in shown
+    assert "cifar10: tried this and that" in shown
+    assert "The sweep uses embedded images instead: digits, photos." in shown
     for arguments in (["--data", "real"], ["--dataset", "mnist"]):
         with pytest.raises(FileNotFoundError, match="tried this and that"):
             chosen("quick", *arguments)
@@ -123,21 +125,21 @@ def test_the_embedded_images_stand_in_for_what_is_needed_and_not_here(monkeypatc
     assert chosen("quick") == {"fashion_mnist", "cifar10"}
 
 
-def test_a_data_folder_that_is_not_there_is_an_error(tiny, monkeypatch, tmp_path, models, capsys):
+def test_a_missing_data_folder_is_an_error(tiny, monkeypatch, tmp_path, models, capsys):
     monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path / "typo"))
     assert command.main(["sweep", "tiny"]) == 2
     assert "VAE_KERAS_DATA must be an existing folder" in capsys.readouterr().err
     assert not models.exists()
 
 
-def test_conditional_runs_on_images_without_classes_are_refused(monkeypatch, tmp_path, capsys):
+def test_conditional_runs_on_images_without_classes_are_rejected(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sweeps, "SWEEPS", {"tiny": [{"dataset": ["mnist"], "conditional": [True]}]})
     np.savez(tmp_path / "own.npz", images=np.zeros((90, 8, 8), "uint8"))
     assert command.main(["sweep", "tiny", "--dataset", str(tmp_path / "own.npz")]) == 2
     assert "a conditional model needs images with classes" in capsys.readouterr().err
 
 
-def test_images_that_are_not_there_are_one_line(tmp_path):
+def test_missing_images_give_an_error_of_one_line(tmp_path):
     message = command._fetch([f"folder:{tmp_path}/none"])
     assert f"{tmp_path}/none" in message and "\n" not in message
 
@@ -150,7 +152,7 @@ def test_images_that_are_not_there_are_one_line(tmp_path):
         (["--budget", "study", "--dataset", "folder:birds"], "own"),
     ],
 )
-def test_runs_that_are_not_of_the_study_have_a_folder_of_their_own(arguments, folder, monkeypatch):
+def test_runs_outside_the_study_have_a_separate_folder(arguments, folder, monkeypatch):
     monkeypatch.setenv("VAE_KERAS_MODELS", "")
     default = runs.models_folder()
     command._choose_folder(command._parser().parse_args(["sweep", "quick", *arguments]))
@@ -158,7 +160,7 @@ def test_runs_that_are_not_of_the_study_have_a_folder_of_their_own(arguments, fo
 
 
 def test_each_run_is_executed_by_its_own_notebook(tiny, notebook, monkeypatch):
-    example = notebook(**BEYOND | {"prior": "vamp"})  # the notebook's own choice is no usual one
+    example = notebook(**BEYOND | {"prior": "vamp"})  # the notebook's default is not that of BEYOND
     every = repr((*PARAMETERS, *BEYOND))
     text = example.read_text().replace(repr(PARAMETERS), every)
     beyond = example.with_name("08_beyond.ipynb")
@@ -176,9 +178,9 @@ def test_each_run_is_executed_by_its_own_notebook(tiny, notebook, monkeypatch):
         assert names == ["08_beyond.ipynb" if objective == "iwae" else "02_train_vae.ipynb"]
 
 
-def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, capfd, notebook):
+def test_a_stopped_sweep_writes_the_table_and_says_how_to_resume(tiny, models, capfd, notebook):
     path = notebook("if dataset == 'cifar10': Path(str(run) + '.pid').touch(); time.sleep(60)")
-    code = (  # Ctrl-C is heard even where these tests run in the background
+    code = (  # handles Ctrl-C even if these tests run in the background
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from pathlib import Path; from vae_keras.study import command, sweeps;"
         "sweeps.SWEEPS['tiny'] = [{'dataset': ['fashion_mnist', 'cifar10']}];"
@@ -193,6 +195,6 @@ def test_a_stopped_sweep_writes_the_table_and_says_how_to_go_on(tiny, models, ca
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
     shown = capfd.readouterr().out
-    assert "1 of 2 runs are finished" in shown
-    assert "to go on: make sweep SWEEP=tiny BUDGET=quick DATA=real JOBS=1\n" in shown
+    assert "1 of 2 runs finished" in shown
+    assert "to resume: make sweep SWEEP=tiny BUDGET=quick DATA=real JOBS=1\n" in shown
     assert list(runs.load_results()["dataset"]) == ["fashion_mnist"]

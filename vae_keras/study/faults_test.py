@@ -201,10 +201,10 @@ def test_a_full_disk_is_named_and_the_sweep_goes_on_once_there_is_room(notebook,
     full, again, roomy, last = done.stdout.split("status ")
     for part in ("z4_beta1_seed0_", "z8_beta1_seed0_"):
         assert re.search(f"FAILED digits_.*{part}.*: OSError: .*No space left on device", full)
-    assert "to go on: make sweep" in full and again[0] == "1"
-    assert "results.csv stays as it was" in done.stderr
+    assert "to resume: make sweep" in full and again[0] == "1"
+    assert "results.csv was not updated" in done.stderr
     assert "set VAE_KERAS_MODELS to a folder" in done.stderr  # before anything is started
-    assert roomy[0] == "2" and "3 of 3 runs are finished" in roomy and last[0] == "0"
+    assert roomy[0] == "2" and "3 of 3 runs finished" in roomy and last[0] == "0"
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -250,7 +250,7 @@ def test_a_read_only_checkout_in_an_odd_place_without_a_home(tmp_path, without_r
         environment["VAE_KERAS_MODELS"] = str(out)
         done = subprocess.run(command, env=environment, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "1 of 1 runs are finished" in done.stdout
+        assert "1 of 1 runs finished" in done.stdout
         (record,) = out.glob("*/metrics.json")
     finally:
         for path in [checkout, *checkout.rglob("*")]:
