@@ -20,11 +20,11 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .DEFAULT_GOAL := help
 .PHONY: help install sweep test lint unit smoke test-faults hashes notebook report site bench clean
 
-help:  ## list the targets, and once installed the sweeps and budgets
+help:  ## list the targets and, after installation, the sweeps and budgets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 	@test ! -x $(PYTHON) || { echo; $(PYTHON) -m vae_keras.study list; }
 
-install: $(INSTALLED)  ## make .venv and install what is needed
+install: $(INSTALLED)  ## create .venv and install the dependencies
 
 $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	$(SYSTEM_PYTHON) -m venv $(VENV)
@@ -37,7 +37,7 @@ sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded
 		$(if $(RETRY),--retry-failed) $(if $(LIMIT),--time-limit $(LIMIT)) \
 		$(if $(CLUSTER),--cluster '$(CLUSTER)')
 
-test: lint unit smoke  ## check everything: style, imports, unit tests, and every notebook
+test: lint unit smoke  ## run all checks: style, imports, unit tests and notebooks
 
 lint: install
 	$(VENV)/bin/ruff check .
@@ -47,16 +47,16 @@ lint: install
 unit: install
 	$(PYTHON) -m pytest -q
 
-test-faults: install  ## inject faults for real: kills, a full disk, hostile files (about 10 minutes)
+test-faults: install  ## inject real faults: kills, a full disk, hostile files (about 10 minutes)
 	$(PYTHON) -m pytest -q -m '(slow or faults) and not soak'
 
-hashes: install  ## write the hashes of what CI installs
+hashes: install  ## write the hashes of the packages that CI installs
 	$(PIP) uv
 	$(VENV)/bin/uv pip compile -q pyproject.toml --extra study --extra test --extra cluster \
 		--universal --python-version 3.10 --no-header --no-annotate --generate-hashes \
 		-c constraints.txt -o .ci/requirements.txt
 
-smoke: install  ## execute every notebook, on small stand-ins and copies of the records
+smoke: install  ## execute every notebook on small stand-in data sets and copies of the records
 	@$(PYTHON) -c "from vae_keras.data.embedded import write_stand_ins; write_stand_ins('$(STAND_INS)')"
 	@mkdir -p $(STAND_INS)/models
 	@tar -C models --exclude='*.keras' --exclude='*.ipynb' -cf - . | tar -C $(STAND_INS)/models -xf -
@@ -67,16 +67,16 @@ notebook: install  ## open the notebooks in JupyterLab
 	$(PIP) jupyterlab
 	$(PYTHON) -m jupyterlab notebooks
 
-report: install  ## write the table, the figures and the README's numbers from the run folders
+report: install  ## write tables, figures and the README's numbers from the run folders
 	@$(PYTHON) -m vae_keras.study report
 
-site: install  ## execute the notebooks and build the site from them
+site: install  ## execute the notebooks and build the site
 	$(PIP) -e .[site]
 	@$(PYTHON) docs/build.py
 
-bench: install  ## measure the speed beside stock Keras and PyTorch: hours, with nothing else running
+bench: install  ## compare the speed with stock Keras and PyTorch (hours, on an otherwise idle machine)
 	@$(PYTHON) -m vae_keras.bench
 
-clean:  ## remove .venv and caches; runs and figures stay
+clean:  ## remove .venv and caches; keep runs and figures
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
