@@ -1,4 +1,4 @@
-"""A sweep over a real scheduler and worker processes on the loopback address."""
+"""Runs sweeps on a real scheduler and worker processes at the loopback address."""
 
 import json
 import os
@@ -31,7 +31,7 @@ sys.exit(json.dumps([failures, busy]) if failures or busy else 0)
 
 @pytest.fixture
 def cluster(tmp_path):
-    """The address of a scheduler and a function that starts a worker of one run at a time."""
+    """A scheduler's address and a function that starts a worker for one run at a time."""
     processes, log = [], open(tmp_path / "dask.log", "w")
 
     def start(*arguments):
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_loses_no_run(cluster, notebook, valid, models, 
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_at_another_worker_from_its_last_epoch(cluster, valid, models):
+def test_a_training_resumes_on_another_worker_from_its_last_epoch(cluster, valid, models):
     address, start_worker = cluster
     run = {**valid, **REAL, "epochs": 8}
     workers = [start_worker(), start_worker()]
@@ -103,7 +103,7 @@ def test_a_training_goes_on_at_another_worker_from_its_last_epoch(cluster, valid
     assert len(runs.read_history(runs.run_name(run))) == 8
 
 
-def test_the_command_takes_the_workers_of_a_scheduler(
+def test_the_command_uses_the_workers_of_a_scheduler(
     cluster, notebook, monkeypatch, models, capsys
 ):
     address, start_worker = cluster
@@ -119,7 +119,7 @@ def test_the_command_takes_the_workers_of_a_scheduler(
     assert "2 to run, 1 at a time" in shown and "2 of 2 runs finished" in shown
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(notebook, monkeypatch, capsys):
+def test_a_missing_scheduler_gives_an_error_of_one_line(notebook, monkeypatch, capsys):
     monkeypatch.setattr(sweeps, "SWEEPS", {"tiny": [{"dataset": ["digits"]}]})
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())
     monkeypatch.setattr(command, "CONNECT_SECONDS", 1)
@@ -128,7 +128,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(notebook, monkeypatch, capsys
     assert error.startswith("error: ") and "127.0.0.1:9" in error and error.count("\n") == 1
 
 
-def test_any_executor_will_do(notebook, valid, monkeypatch):
+def test_any_executor_works(notebook, valid, monkeypatch):
     from concurrent.futures import ProcessPoolExecutor
 
     monkeypatch.setattr(sweeps, "NOTEBOOK", notebook())

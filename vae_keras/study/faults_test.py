@@ -1,4 +1,4 @@
-"""Faults injected into sweeps for real: `make test-faults` runs these, which take long."""
+"""Injects real faults into sweeps. These tests take long; `make test-faults` runs them."""
 
 import contextlib
 import json
@@ -54,7 +54,7 @@ def start(notebook, todo, jobs="2", **options):
 
 
 def processes(models):
-    """The processes of runs in a folder of run folders: launchers and kernels."""
+    """Lists the processes of the runs in a models folder: launchers and kernels."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -73,12 +73,12 @@ def is_kernel(process):
 
 
 def kill(sweep, models, victim):
-    """Kills the sweep, its kernels or both; waits until nothing of them is left."""
+    """Kills the sweep, its kernels or both; waits until none of their processes is left."""
     if victim != "sweep":
         for process in filter(is_kernel, processes(models)):
             process.kill()
     if victim == "kernels":
-        time.sleep(1)  # the sweep notes the failures, and goes on
+        time.sleep(1)  # the sweep records the failures and continues
     sweep.kill()
     sweep.wait()
     deadline = time.monotonic() + 5
@@ -93,16 +93,16 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(
     log = tmp_path / "log"
     finish = f"{FINISH}\nopen({str(log)!r}, 'a').write(f'{{seed}}\\n')"
     path = notebook("time.sleep(0.3)", finish)
-    todo = [{**valid, "seed": seed} for seed in range(100)]  # more than end between 20 kills
+    todo = [{**valid, "seed": seed} for seed in range(100)]  # more than finish between 20 kills
     moments, written = random.Random(0), {}
     for trial in range(TRIALS):
         sweep = start(path, todo)
         time.sleep(moments.uniform(1, 7))
         kill(sweep, models, ("sweep", "kernels", "both")[trial % 3])
         for record in models.glob("*/metrics.json"):
-            runs.read_record(record.parent)  # whole
+            runs.read_record(record.parent)  # complete
             stamp = record.stat().st_mtime_ns
-            assert written.setdefault(record, stamp) == stamp  # and never written again
+            assert written.setdefault(record, stamp) == stamp  # and never rewritten
     assert 0 < len(written) < len(todo)
     last = start(path, todo)
     assert last.wait() == 0
@@ -113,7 +113,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(
     assert sorted(table["seed"]) == list(range(len(todo)))
 
 
-def test_a_run_of_notebook_02_that_is_killed_ends_as_if_it_had_not_been(
+def test_a_killed_run_of_notebook_02_resumes_and_ends_like_an_uninterrupted_one(
     valid, tmp_path, monkeypatch
 ):
     run = {**valid, **REAL, "epochs": 6, "warmup_epochs": 2.0}
@@ -174,17 +174,17 @@ def test_a_loss_of_nan_stops_a_run_of_notebook_02_in_its_first_epoch(valid, mode
 
 
 def in_a_small_file_system(folder, megabytes, script):
-    """Runs a shell script that has a file system of a few MB at `folder`."""
+    """Runs a shell script with a file system of a few MB mounted at `folder`."""
     mount = f"mount -t tmpfs -o size={megabytes}m none '{folder}'"
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{mount} && {script}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_a_full_disk_is_named_and_the_sweep_goes_on_once_there_is_room(notebook, models):
+def test_a_full_disk_is_reported_and_the_sweep_resumes_once_there_is_space(notebook, models):
     models.mkdir()
     if in_a_small_file_system(models, 1, "true").returncode:
-        pytest.skip("this system does not let users mount a file system")
+        pytest.skip("users cannot mount file systems on this system")
     grid = {"dataset": ["digits"], "latent_dim": [2, 4, 8]}
     filler = models.parent / "filler.py"
     cell = "if latent_dim == 4: (run / 'filler').write_bytes(bytes(3_000_000))"
@@ -210,7 +210,7 @@ def test_a_full_disk_is_named_and_the_sweep_goes_on_once_there_is_room(notebook,
 
 @pytest.fixture
 def without_rights(tmp_path):
-    """The start of a command that may only do what file permissions allow, even to root."""
+    """The prefix of a command that makes file permissions apply to root, too."""
     if os.getuid():
         return []
     dropped = "-dac_override,-dac_read_search,-fowner"
@@ -240,7 +240,7 @@ def test_a_read_only_checkout_in_an_odd_place_without_a_home(tmp_path, without_r
         "VAE_KERAS_THREADS": "1",
         "HOME": "/proc/none",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # its list of fonts takes a minute
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # rebuilding the font list takes a minute
     }
     try:
         settings = dict(cwd="/", capture_output=True, text=True)
