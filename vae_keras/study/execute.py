@@ -138,12 +138,12 @@ def execute_all(todo, executor, force=False, time_limit=None):
     os.close(handle)
     progress = _Progress(todo)
     try:
-        how = (str(folder), token, force, time_limit)
+        options = (str(folder), token, force, time_limit)
         for run in todo:
             notebook = sweeps.notebook(run)
             # The defaults of notebook 08 are an example, so all of its parameters are set.
             values = BEYOND | run if notebook == sweeps.NOTEBOOK_BEYOND else run
-            future = executor.submit(execute_run, values, str(notebook), *how)
+            future = executor.submit(execute_run, values, str(notebook), *options)
             waiting[future] = run
             future.add_done_callback(done.put)
         while waiting:
@@ -183,7 +183,7 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
     """
     start, late = time.monotonic(), False
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        reason, messages = (Path(scratch) / name for name in ("reason.txt", "messages.txt"))
+        paths = [Path(scratch) / name for name in ("stdout.txt", "stderr.txt")]
         command = [sys.executable, "-m", "vae_keras.study.execute_one", notebook]
         environment = {
             **os.environ,
@@ -194,14 +194,14 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
             "JUPYTER_RUNTIME_DIR": scratch,
         }
         with (
-            open(reason, "wb") as output,
-            open(messages, "wb") as errors,
+            open(paths[0], "wb") as stdout,
+            open(paths[1], "wb") as stderr,
             subprocess.Popen(
                 [*command, json.dumps(parameters), json.dumps(force)],
                 env=environment,
                 stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-                stdout=output,
-                stderr=errors,
+                stdout=stdout,
+                stderr=stderr,
                 start_new_session=True,  # Ctrl-C reaches only the sweep, which stops its runs
             ) as process,
         ):
@@ -211,9 +211,9 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
                     process.kill()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_SECONDS)
-        texts = [path.read_text("utf-8", "replace").strip() for path in (reason, messages)]
-    text = texts[0] or texts[1][-2000:]
-    return TIMED_OUT if late else process.returncode, text, time.monotonic() - start
+        reason, messages = (path.read_text("utf-8", "replace").strip() for path in paths)
+    status = TIMED_OUT if late else process.returncode
+    return status, reason or messages[-2000:], time.monotonic() - start
 
 
 def _outcome(future, parameters):
