@@ -186,8 +186,8 @@ def _failed_before(todo):
 
 def _announce(options, declared, todo, failures, jobs):
     finished = len(declared) - len(todo) - len(failures)
-    print(f"sweep {options.sweep}, budget {options.budget}: {len(declared)} runs")
-    print(f"{finished} already finished")
+    counts = f"{len(declared)} runs, {finished} already finished"
+    print(f"sweep {options.sweep}, budget {options.budget}: {counts}")
     for name, reason in failures.items():
         print(f"skipped, failed earlier: {name}: {reason.splitlines()[0]}")
     if todo:
