@@ -33,7 +33,7 @@ _thread = threading.local()
 
 
 def default_jobs():
-    """Returns the default number of jobs: one per GPU, or else one per core if memory allows."""
+    """Returns the default number of jobs: one per GPU, or else one per core as memory allows."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return len(visible_gpus()) or max(1, min(num_cores(), int(memory // MEMORY_PER_JOB)))
 
@@ -199,7 +199,7 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
             subprocess.Popen(
                 [*command, json.dumps(parameters), json.dumps(force)],
                 env=environment,
-                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+                stdin=subprocess.PIPE,  # closes when this process ends, which ends the run
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C reaches only the sweep, which stops its runs
@@ -237,7 +237,7 @@ def _outcome(future, parameters):
 
 
 class _Progress:
-    """Shows a bar over all epochs and a line per job in a terminal, or a line per run in a log."""
+    """Shows the progress: a bar and a line per job in a terminal, a line per run in a log."""
 
     def __init__(self, todo):
         self.num_runs, self.num_ended, self.epochs_ended = len(todo), 0, 0
@@ -266,7 +266,7 @@ class _Progress:
         active = self.active(waiting)
         left = self.left(active)
         self.shown = time.monotonic()
-        if self.bar.disable:
+        if self.bar.disable:  # a log
             running = [f"{sweeps.title(run)}: {epochs} epochs" for run, epochs, _ in active]
             print(f"running: {'; '.join(running) or 'nothing yet'}{left}", flush=True)
             return

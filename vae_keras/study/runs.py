@@ -94,8 +94,9 @@ def start_run(**parameters):
     parameters = check_parameters(**parameters)
     folder = models_folder() / run_name(parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    finished = (folder / "metrics.json").exists()
-    for name in ([BACKUP] if finished else []) + ["metrics.json", "failed.json"]:
+    if (folder / "metrics.json").exists():
+        (folder / BACKUP).unlink(missing_ok=True)
+    for name in ("metrics.json", "failed.json"):
         (folder / name).unlink(missing_ok=True)
     _write_json(folder / "params.json", parameters)
     return folder
@@ -155,7 +156,7 @@ def read_record(folder):
         folder: path of the run's folder.
 
     Returns:
-        Dict of the run's name as `run`, its parameters, including those of `BEYOND`, and its
+        Dict with the run's name as `run`, all parameters, including those of `BEYOND`, and the
         measures.
 
     Raises:
