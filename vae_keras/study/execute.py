@@ -212,7 +212,7 @@ def execute_run(parameters, notebook, folder, token, force, time_limit):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_SECONDS)
         reason, messages = (path.read_text("utf-8", "replace").strip() for path in paths)
-    status = TIMED_OUT if late else process.returncode
+    status = TIMED_OUT if late and process.returncode < 0 else process.returncode
     return status, reason or messages[-2000:], time.monotonic() - start
 
 
