@@ -209,6 +209,8 @@ def _summarise(options, declared, failures, busy, interrupted):
         shown = [name for name in ALL_PARAMETERS if table[name].nunique() > 1]
         shown += [name for name in MEASURES if name in table]
         print(table[shown].to_string(index=False, float_format="{:.4g}".format))
+        if options.budget == "quick":
+            print("Few images: this shows the study's trends, not its values (`BUDGET=study`).")
     print(f"{len(table)} of {len(declared)} runs finished: {runs.models_folder()}")
     if busy:
         print(f"{len(busy)} running in another sweep")

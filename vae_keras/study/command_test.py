@@ -45,7 +45,8 @@ def test_a_failed_run_is_skipped_until_a_retry(tiny, monkeypatch, notebook, mode
     (written,) = models.glob("*/metrics.json")
     time_written = written.stat().st_mtime_ns
     assert command.main(["sweep", "tiny", "--retry-failed"]) == 0
-    assert "2 of 2 runs finished" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "2 of 2 runs finished" in shown and "Few images: " in shown
     assert list(runs.load_results()["dataset"]) == ["cifar10", "fashion_mnist"]
     assert written.stat().st_mtime_ns == time_written
     assert command.main(["list"]) == 0
