@@ -81,8 +81,8 @@ def reproductions_page(table):
         "also quoted.",
         reproductions.markdown(reproductions.compare(table)),
         claims.METHOD.split("\n\n")[0]
-        + " The adjustment covers the claims on this page, so a verdict can differ from that on the "
-        "same number in findings.md.",
+        + " The adjustment covers the claims on this page, so a verdict can differ from that on "
+        "the same number in findings.md.",
     ]
     for name, entry in reproductions.REPRODUCTIONS.items():
         parts.append(f"## {name}\n\n{entry.source}. {entry.setup}")
