@@ -64,7 +64,7 @@ def main():
     texts = {
         "cards.md": cards(checked),
         "pretrained.md": models(),
-        "findings.md": f"{claims.METHOD}\n\n{claims.render(checked, link_to_chapter)}\n",
+        "findings.md": claims.findings(checked, link_to_chapter),
         "results.html": results(table),
         "hours.md": hours(table),
     }

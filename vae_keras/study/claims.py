@@ -171,7 +171,9 @@ METHOD = (
     "change along a straight line fitted against their ranks. It is computed within each seed if "
     "the runs share seeds, and shown with its 95 % t interval. *No difference*: the interval lies "
     "within the margin that matters. *Supported*, *contradicted*: p < 0.05, adjusted for the "
-    "number of claims (Holm, 1979). *Inconclusive*: neither. One seed decides nothing.\n\n"
+    "number of claims (Holm, 1979). *Inconclusive*: neither. One seed decides nothing."
+)
+PUBLISHED_ORDERS = (
     "Dai & Wipf (2019) rank samples, best first, as cross-entropy, learned variance, unit variance "
     "on Fashion-MNIST; on CIFAR-10, learned variance comes first. They and Rybkin et al. (2021) "
     "measured the FID of other networks, trained for longer. This study does not repeat their "
@@ -281,6 +283,19 @@ def markdown(notebook, table, budget, claims=CLAIMS):
     """
     checked = check_all(table, claims, budget)
     return render(checked[checked["notebook"] == notebook[:2]])
+
+
+def findings(checked, link):
+    """Renders all claims of the study, below the method.
+
+    Args:
+        checked: `pandas.DataFrame` of `check_all`.
+        link: function from the stem of a figure to a link.
+
+    Returns:
+        Markdown, which ends in a newline.
+    """
+    return "\n\n".join([METHOD, PUBLISHED_ORDERS, render(checked, link)]) + "\n"
 
 
 def render(checked, link=None):

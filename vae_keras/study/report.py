@@ -62,7 +62,7 @@ def write_report():
 
 def findings_page(checked):
     """Renders `models/findings.md` from the result of `claims.check_all`."""
-    return f"# Findings\n\n{claims.METHOD}\n\n{claims.render(checked, _link)}\n"
+    return f"# Findings\n\n{claims.findings(checked, _link)}"
 
 
 def reproductions_page(table):
@@ -80,9 +80,8 @@ def reproductions_page(table):
         f"For MNIST's exact test images, this entropy is {reproductions.FLOORS['mnist']}; 45.38 is "
         "also quoted.",
         reproductions.markdown(reproductions.compare(table)),
-        claims.METHOD.split("\n\n")[0]
-        + " The adjustment covers the claims on this page, so a verdict can differ from that on "
-        "the same number in findings.md.",
+        f"{claims.METHOD} The adjustment covers the claims on this page, so a verdict can differ "
+        "from that on the same number in findings.md.",
     ]
     for name, entry in reproductions.REPRODUCTIONS.items():
         parts.append(f"## {name}\n\n{entry.source}. {entry.setup}")
