@@ -112,7 +112,7 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
     figure, curves = _draw_panels(table, swept, "kl_divergence", distortions)
     for panel in figure.axes:
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(PLAIN)
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
