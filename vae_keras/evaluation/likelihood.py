@@ -72,8 +72,7 @@ def binary_nll(vae, images, labels=None, num_samples=500, seed=0):
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
         labels: integers, `(num_images,)`; only a conditional model needs them.
         num_samples: number K of draws from each image's posterior, at least 1.
-        seed: seed of the binary draw. An image's draw depends on its position, but not on the
-            images after it.
+        seed: seed of the binary draw, see `binarise`.
 
     Returns:
         Nats/image, mean over images.
@@ -90,10 +89,23 @@ def binary_nll(vae, images, labels=None, num_samples=500, seed=0):
             '`binary_nll` needs a model with the likelihood "bce"; use `nll` for others. '
             f"Received: {vae.likelihood!r}"
         )
+    return _importance_weighted_nll(vae, images, binarise(images, seed), labels, num_samples)
+
+
+def binarise(images, seed=0):
+    """Draws binary images with the grey levels as probabilities.
+
+    Args:
+        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
+        seed: seed of the draw. An image's draw depends on its position, but not on the images after
+            it.
+
+    Returns:
+        Array of the same shape, float32, with the values 0 and 1.
+    """
     draws = np.random.default_rng(seed).random(images.shape, "float32")
     draws *= 255 if images.dtype == np.uint8 else 1
-    binary = (draws < images).astype("float32")
-    return _importance_weighted_nll(vae, images, binary, labels, num_samples)
+    return (draws < images).astype("float32")
 
 
 def exact_nll(vae, images, labels=None):

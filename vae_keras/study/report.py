@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from vae_keras.figures import many_runs, names, pictures
-from vae_keras.study import claims, reproductions, runs, sweeps, tables
+from vae_keras.study import best, claims, reproductions, runs, sweeps, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURES = ("elbo", "binary_nll", "psnr", "used_units", "fd_samples")
@@ -105,6 +105,7 @@ def readme_blocks(table, checked):
     return {
         "findings": _findings(checked),
         "results": "\n\n".join(_results(table, name) for name in sweeps.GREY_AND_COLOUR),
+        "best": best.markdown(),
         "claims": "[![All tested claims, with 95 % intervals](images/claims.png)]"
         "(models/findings.md)",
         "bench": speed,

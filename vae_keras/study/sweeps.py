@@ -133,11 +133,6 @@ SWEEPS = {
         THREE | {"conditional": [True]},
         {"dataset": ["mnist"], "latent_dim": [2], "seed": [0, 1, 2]},
     ],
-    # For the lowest negative log-likelihood in a single run.
-    "best": [
-        {"dataset": ["mnist", "fashion_mnist"], "latent_dim": [40], "epochs": [100]},
-        {"dataset": ["cifar10"], "likelihood": ["logistic"], "latent_dim": [128], "epochs": [50]},
-    ],
     **BEYOND_SWEEPS,
     "beyond": [grid for grids in BEYOND_SWEEPS.values() for grid in grids],
     **reproductions.SWEEPS,

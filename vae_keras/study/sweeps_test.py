@@ -30,7 +30,7 @@ def test_the_study_is_the_union_of_its_sweeps_lower_seeds_first():
 
 
 def test_runs_of_the_study_use_notebook_02_and_those_beyond_08():
-    for run in sweeps.declared_runs("study", "study") + sweeps.declared_runs("best", "study"):
+    for run in sweeps.declared_runs("study", "study"):
         assert sweeps.notebook(run) == sweeps.NOTEBOOK
     for sweep, shared in (("priors", 6), ("objectives", 6), ("levels", 6), ("disentanglement", 0)):
         declared = sweeps.declared_runs(sweep, "study")
@@ -55,8 +55,8 @@ def test_a_grid_overrides_the_budget_and_the_budget_the_recipe():
     assert (recipe["learning_rate"], recipe["batch_size"]) == (4e-3, 64)
     short = sweeps.declared_runs("latent_dim", "short")[0]
     assert (short["learning_rate"], short["batch_size"], short["epochs"]) == (1e-3, 128, 4)
-    best = {run["dataset"]: run["epochs"] for run in sweeps.declared_runs("best", "quick")}
-    assert best["mnist"] == sweeps.SWEEPS["best"][0]["epochs"][0]
+    wide = sweeps.declared_runs("wide_vae_vs_beta3", "quick")
+    assert {run["epochs"] for run in wide if run["architecture"] == "wide"} == {3}
 
 
 def test_the_number_of_epochs_depends_on_the_data_set(monkeypatch):

@@ -1,0 +1,128 @@
+"""Trains one of the models of `best` and measures it on all test images.
+
+`python -m vae_keras.study.best_runs mnist` writes `models/best_mnist/best.json`. A repeated command
+resumes an interrupted training.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from vae_keras import runtime
+from vae_keras.callbacks import StopAtNaN
+from vae_keras.data.batches import image_batches
+from vae_keras.data.load import load_images
+from vae_keras.evaluation.evaluate import first_images
+from vae_keras.evaluation.likelihood import binarise, elbo_terms, nll
+from vae_keras.evaluation.recorder import EpochRecorder
+from vae_keras.networks import build_networks
+from vae_keras.recipe import build_optimizer
+from vae_keras.runtime import keras, tf
+from vae_keras.study import best, runs
+from vae_keras.study.backup import Backup
+from vae_keras.study.sweeps import RECIPE
+from vae_keras.vae import VAE
+
+NUM_SAMPLES = 1000
+SEED = 0
+
+
+def run(dataset):
+    """Trains and measures a model.
+
+    Args:
+        dataset: one of `best.SETTINGS`.
+
+    Returns:
+        Path of the record, a JSON file: the settings; `elbo`, `reconstruction_loss`,
+        `kl_divergence` and `nll` of the test images in nats/image; `bits_per_dim` for "logistic";
+        the numbers of images and samples; and the result of `runtime.configure`.
+
+    Raises:
+        ValueError: if the data set is unknown.
+    """
+    if dataset not in best.SETTINGS:
+        raise ValueError(
+            f"`dataset` must be one of {', '.join(best.SETTINGS)}. Received: {dataset!r}"
+        )
+    settings = best.SETTINGS[dataset]
+    machine = runtime.configure()
+    folder = best.record_folder(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    vae = train(dataset, folder, **settings)
+    test = load_images(dataset, "test")[0]
+    if settings["likelihood"] == "bce":
+        test = np.uint8(255 * binarise(test))
+    record = {
+        **settings,
+        **elbo_terms(vae, test),
+        "nll": nll(vae, test, num_samples=NUM_SAMPLES),
+        "num_images": len(test),
+        "num_samples": NUM_SAMPLES,
+        **machine,
+    }
+    if settings["likelihood"] == "logistic":
+        record["bits_per_dim"] = record["nll"] / (np.prod(vae.image_shape) * np.log(2))
+    with runs.atomic(folder / "best.json") as partial:
+        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / runs.BACKUP).unlink(missing_ok=True)
+    return folder / "best.json"
+
+
+def train(dataset, folder, likelihood, latent_dim, epochs):
+    """Trains a model with the recipe of the study.
+
+    Args:
+        dataset: name of a data set.
+        folder: path of an existing folder, for the history and the backup.
+        likelihood: "bce" trains on dynamically binarised images; or another likelihood.
+        latent_dim: number of latent dimensions.
+        epochs: passes over the training images.
+
+    Returns:
+        The `VAE`.
+    """
+    keras.utils.set_random_seed(SEED)
+    images, validation = (load_images(dataset, split)[0] for split in ("train", "validation"))
+    vae = VAE(*build_networks(best.ARCHITECTURE, images.shape[1:], latent_dim), likelihood)
+    vae.adapt(images)
+    batches = image_batches(images, batch_size=RECIPE["batch_size"], shuffle_seed=SEED)
+    num_steps = epochs * len(batches)
+    schedule = RECIPE["learning_rate"], RECIPE["learning_rate_schedule"]
+    vae.compile(optimizer=build_optimizer(*schedule, num_steps))
+    if likelihood == "bce":
+        batches = batches.map(draw_binary)
+        validation = np.uint8(255 * binarise(validation))
+    examples = first_images((validation, None), 10)
+    recorder = EpochRecorder((images, None), (validation, None), examples, examples)
+    backup = Backup(folder, vae, recorder)
+    first_epoch = backup.restore(batches)
+    logger = keras.callbacks.CSVLogger(folder / "history.csv", append=first_epoch > 0)
+    vae.fit(
+        batches,
+        validation_data=image_batches(validation, batch_size=256),
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        callbacks=[StopAtNaN(), recorder, logger, backup],
+        shuffle=False,
+        verbose=2,
+    )
+    return vae
+
+
+def draw_binary(images):
+    """Draws binary images with the grey levels as probabilities, for `tf.data.Dataset.map`.
+
+    Args:
+        images: uint8 `(batch_size, height, width, channels)`.
+
+    Returns:
+        Images of the same shape and type, with the values 0 and 255.
+    """
+    thresholds = tf.random.uniform(tf.shape(images), maxval=255, dtype=tf.int32)
+    return 255 * tf.cast(thresholds < tf.cast(images, tf.int32), tf.uint8)
+
+
+if __name__ == "__main__":
+    print(f"written: {run(sys.argv[1])}")
