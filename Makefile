@@ -16,6 +16,7 @@ PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constrain
 INSTALLED := $(VENV)/installed
 STAND_INS := $(VENV)/stand_ins
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export DATASET CLUSTER  # the shell, not make, reads these: they may contain quotes
 
 .DEFAULT_GOAL := help
 .PHONY: help install sweep test lint unit smoke test-faults hashes notebook report site bench clean
@@ -33,9 +34,9 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 
 sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1 RETRY=1 LIMIT=hours CLUSTER=tcp://HOST:PORT
 	@$(PYTHON) -m vae_keras.study sweep $(SWEEP) --budget $(BUDGET) --data $(DATA) \
-		$(if $(DATASET),--dataset '$(DATASET)') $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force) \
+		$(if $(DATASET),--dataset "$$DATASET") $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force) \
 		$(if $(RETRY),--retry-failed) $(if $(LIMIT),--time-limit $(LIMIT)) \
-		$(if $(CLUSTER),--cluster '$(CLUSTER)')
+		$(if $(CLUSTER),--cluster "$$CLUSTER")
 
 test: lint unit smoke  ## run all checks: style, imports, unit tests and notebooks
 

@@ -199,3 +199,9 @@ def test_a_stopped_sweep_writes_the_table_and_says_how_to_resume(tiny, models, c
     assert "1 of 2 runs finished" in shown
     assert "to resume: make sweep SWEEP=tiny BUDGET=quick DATA=real JOBS=1\n" in shown
     assert list(runs.load_results()["dataset"]) == ["fashion_mnist"]
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    command = f"{sys.executable} -m vae_keras.study list | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.stdout.startswith("Runs of each sweep") and result.stderr == ""

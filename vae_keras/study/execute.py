@@ -241,14 +241,15 @@ class _Progress:
 
     def __init__(self, todo):
         self.num_runs, self.num_ended, self.epochs_ended = len(todo), 0, 0
-        self.total = sum(run["epochs"] + 1 for run in todo)  # an evaluation counts as an epoch
+        self.resumed = {runs.run_name(run): _resumed_epochs(run) for run in todo}
+        self.total = sum(map(self.work, todo))
         self.started, self.shown, self.lines = time.time(), time.monotonic(), []
         self.options = {"disable": not sys.stderr.isatty(), "dynamic_ncols": True, "leave": False}
         self.bar = tqdm(total=self.total, bar_format="{desc} |{bar}|", **self.options)
 
     def end(self, parameters, status, failure, seconds, waiting):
         self.num_ended += 1
-        self.epochs_ended += parameters["epochs"] + 1
+        self.epochs_ended += self.work(parameters)
         text = f"[{self.num_ended}/{self.num_runs}] {sweeps.title(parameters)}"
         if failure:
             text = f"FAILED {text}\n{failure}"
@@ -270,7 +271,7 @@ class _Progress:
             running = [f"{sweeps.title(run)}: {epochs} epochs" for run, epochs, _ in active]
             print(f"running: {'; '.join(running) or 'nothing yet'}{left}", flush=True)
             return
-        self.bar.n = self.epochs_ended + sum(epochs for _, epochs, _ in active)
+        self.bar.n = self.epochs_done(active)
         self.bar.set_description_str(f"{self.num_ended}/{self.num_runs} runs{left}")
         while len(self.lines) < min(len(active), MAX_LINES):
             place = len(self.lines) + 1
@@ -292,8 +293,18 @@ class _Progress:
                 break
         return found
 
+    def work(self, parameters):
+        """Returns the epochs that a run still needs; an evaluation counts as an epoch."""
+        return parameters["epochs"] + 1 - self.resumed[runs.run_name(parameters)]
+
+    def epochs_done(self, active):
+        """Returns the epochs trained by this sweep, without those before a run was resumed."""
+        return self.epochs_ended + sum(
+            max(0, epochs - self.resumed[runs.run_name(run)]) for run, epochs, _ in active
+        )
+
     def left(self, active):
-        epochs = self.epochs_ended + sum(epochs for _, epochs, _ in active)
+        epochs = self.epochs_done(active)
         if not 0 < epochs < self.total:
             return ""
         seconds = (time.time() - self.started) / epochs * (self.total - epochs)
@@ -311,6 +322,12 @@ def _status(parameters, epochs, logs):
     if "images_per_second" in logs:
         text += f", {logs['images_per_second']:,.0f} images/s"
     return f"{text}: {sweeps.title(parameters)}"
+
+
+def _resumed_epochs(parameters):
+    """Returns the number of epochs that a run was trained for before it was interrupted."""
+    folder = runs.models_folder() / runs.run_name(parameters)
+    return runs.last_epoch(folder)[0] if (folder / runs.BACKUP).exists() else 0
 
 
 def _is_newer(path, seconds):

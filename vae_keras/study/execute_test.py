@@ -72,6 +72,24 @@ def test_runs_are_executed_once_with_their_parameters(notebook, valid, models, c
     assert again[1] == records[1] and again[0]["pid"] != records[0]["pid"]
 
 
+def test_the_time_left_ignores_epochs_before_a_run_was_resumed(valid, models, monkeypatch, capsys):
+    todo = [{**valid, "seed": seed, "epochs": 40} for seed in (0, 1)]
+    folder = runs.start_run(**todo[0])
+    (folder / runs.BACKUP).touch()
+    (folder / "history.csv").write_text("epoch,loss\n39,1.0\n")  # only its evaluation is left
+
+    def execute_run(parameters, *_):
+        time.sleep(1)
+        return execute_one.FINISHED, "", 1.0
+
+    monkeypatch.setattr(execute, "execute_run", execute_run)
+    with execute.local_executor(1) as executor:
+        execute.execute_all(todo, executor)
+    first, _ = capsys.readouterr().out.splitlines()
+    left = int(re.search(r"(\d+) s left", first).group(1))
+    assert 41 <= left <= 60  # 41 times the second that one unit of work took
+
+
 def test_a_run_that_ends_early_has_failed_and_the_others_continue(notebook, valid):
     path = notebook(f"exec({[cell for cell, _, _ in ENDS]!r}[seed])")
     todo = [{**valid, "seed": seed} for seed in range(len(ENDS))]
