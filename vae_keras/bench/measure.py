@@ -1,6 +1,7 @@
 """Measures the contestants in turns, each in its own process."""
 
 import argparse
+import itertools
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -50,7 +51,10 @@ COSTS = {
 
 
 def main(arguments=None):
-    """Measures; writes `bench.csv`, `bench.md` and `images/bench.png`, and prints the tables."""
+    """Measures; writes `bench.csv`, `bench.md` and `images/bench.png`, and prints the tables.
+
+    The part `quality` takes hours. It resumes: rounds in `bench.csv` are not measured again.
+    """
     parser = argparse.ArgumentParser(prog="python -m vae_keras.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all by default")
     parts = parser.parse_args(arguments).parts or list(PARTS)
@@ -59,9 +63,12 @@ def main(arguments=None):
     path = runs.models_folder() / "bench.csv"
     table = pd.read_csv(path) if path.exists() else pd.DataFrame({"part": []})
     for part in parts:
-        measured = pd.DataFrame([{"part": part, **row} for row in PARTS[part]()])
-        table = pd.concat([table[table["part"] != part], measured])
-        table.to_csv(path, index=False, float_format="%.6g")
+        known, others = table[table["part"] == part], table[table["part"] != part]
+        measured = []
+        for rows in PARTS[part](known):
+            measured += [{"part": part, **row} for row in rows]
+            table = pd.concat([others, pd.DataFrame(measured)])
+            table.to_csv(path, index=False, float_format="%.6g")
     path.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
     if "training" in set(table["part"]):
         draw(table).savefig(runs.images_folder() / "bench.png")
@@ -69,9 +76,10 @@ def main(arguments=None):
     return 0
 
 
-def measure_training(rounds=7):
-    """Yields rows of images/s, relative to stock Keras and to the rate of matrix products."""
+def measure_training(_, rounds=7):
+    """Yields lists of rows of images/s, relative to stock Keras and to matrix products."""
     for group, sizes in COMPARED.items():
+        rows = []
         declared = {name: SIZES | sizes | kind for name, kind in (TRAINING | PRODUCTS).items()}
         rates, facts = take_turns(declared, rounds)
         for name, rate in rates.items():
@@ -83,41 +91,37 @@ def measure_training(rounds=7):
                     f"matrix product, {facts[OURS]['precision'].removeprefix('mixed_')}"
                 ]
                 row |= spread("share", rate * facts[OURS]["operations"] / product)
-            yield row
+            rows.append(row)
+        yield rows
 
 
-def measure_costs(rounds=3):
-    """Yields rows of our images/s for each size."""
+def measure_costs(_, rounds=3):
+    """Yields lists of rows of our images/s, one list for each size."""
     for name, sizes in COSTS.items():
         rates, facts = take_turns({OURS: SIZES | sizes | TRAINING[OURS]}, rounds)
-        yield {"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}
+        yield [{"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}]
 
 
-def measure_quality(rounds=3):
-    """Yields rows of the seconds to each ELBO of `TARGETS`, and of the best ELBO in `LIMIT`."""
-    for dataset, targets in TARGETS.items():
-        curves, common = {}, {"dataset": dataset, "gpu": bool(visible_gpus())}
-        for seed in range(rounds):  # in turns
-            for name, options in LEARNING.items():
-                curve = _learn(name, {**options, **common, "seed": seed})
-                curves.setdefault(name, []).append(curve or [])
-        curves = {name: found for name, found in curves.items() if any(found)}
-        seconds = {
-            (name, target): np.array([_first(curve, target) for curve in found])
-            for name, found in curves.items()
-            for target in targets
-        }
-        for name, found in curves.items():
-            row = {"group": dataset, "name": name}
-            for target in targets:
-                times = seconds[name, target]
-                with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
-                    ratios = seconds[STOCK, target] / times
-                measured = spread("seconds", times) | spread("ratio", ratios)
-                yield {**row, "target": target, **measured}
-            in_time = [[elbo for time, elbo in curve if time <= LIMIT] for curve in found]
-            best = [max(elbos, default=np.nan) for elbos in in_time]
-            yield {**row, **spread("elbo", best)}
+def measure_quality(known, rounds=3):
+    """Yields lists of rows of ELBOs over seconds of training, one list for each round.
+
+    In a round, all contestants learn one data set with one seed.
+
+    Args:
+        known: `pandas.DataFrame` of rows measured before; their rounds are yielded as they are.
+        rounds: number of seeds.
+    """
+    known = known.reindex(columns=["group", "seed", "name", "seconds", "elbo"])
+    for seed, dataset in itertools.product(range(rounds), TARGETS):
+        rows = known[(known["group"] == dataset) & (known["seed"] == seed)].to_dict("records")
+        if not rows:
+            options = {"dataset": dataset, "seed": seed, "gpu": bool(visible_gpus())}
+            rows = [
+                {"group": dataset, "seed": seed, "name": name, "seconds": seconds, "elbo": elbo}
+                for name, kind in LEARNING.items()
+                for seconds, elbo in _learn(name, {**kind, **options}) or []
+            ]
+        yield rows
 
 
 def _learn(name, options):
@@ -139,11 +143,6 @@ def _learn(name, options):
     curve = [learn(epochs=epochs)[-1] for epochs in LENGTHS]
     most = int(LIMIT * LENGTHS[-1] / curve[-1][0])  # epochs within the limit
     return curve + [learn(epochs=most)[-1]] if most > LENGTHS[-1] else curve
-
-
-def _first(curve, target):
-    """Returns the seconds after which a curve first reaches an ELBO, or infinity."""
-    return min((seconds for seconds, elbo in curve if elbo >= target), default=np.inf)
 
 
 PARTS = {"training": measure_training, "cost": measure_costs, "quality": measure_quality}
@@ -199,31 +198,42 @@ def markdown(table):
     parts = [_pivot(rows, "cell").fillna("").to_markdown(), explanation]
     learned = table[table["part"] == "quality"]
     for dataset, rows in learned.groupby("group", sort=False):
-        rows = rows.assign(column=[_column(row) for _, row in rows.iterrows()])
-        rows = rows.assign(cell=[_learned(row) for _, row in rows.iterrows()])
         title = f"{names.label(dataset)}: seconds of training to an ELBO of validation images"
-        cells = _pivot(rows, "cell", columns="column").to_markdown()
-        parts += [f"{title}, and the best one in {LIMIT / 60:.0f} minutes.", cells]
+        about = (
+            f"the multiple of stock Keras's speed, and the best ELBO in {LIMIT / 60:.0f} minutes"
+        )
+        seeds = f"Median over {rows['seed'].nunique():.0f} seeds, with the range"
+        parts += [f"{title}, {about}. {seeds}.", _learned(rows, TARGETS[dataset]).to_markdown()]
     return "\n\n".join(parts) + "\n"
 
 
-def _column(row):
-    return "best ELBO" if pd.isna(row["target"]) else f"to {row['target']:g}"
+def _learned(rows, targets):
+    """Renders one data set's rows of `measure_quality`: a row for each contestant."""
+    cells = {}
+    for target in targets:
+        reached = rows.assign(seconds=rows["seconds"].where(rows["elbo"] >= target, np.inf))
+        times = reached.pivot_table("seconds", "seed", "name", "min", sort=False)
+        with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
+            ratios = times.rdiv(times[STOCK], axis=0).median()
+        cells[f"to {target:g} nats/image"] = times.apply(_median, form="{:.0f}") + [
+            f" · {ratio:.1f}x" if ratio > 0 else "" for ratio in ratios
+        ]
+    in_time = rows[rows["seconds"] <= LIMIT]
+    best = in_time.pivot_table("elbo", "seed", "name", "max", sort=False)
+    return pd.DataFrame({**cells, "best ELBO": best.apply(_median, form="{:.1f}")})
 
 
-def _learned(row):
-    """Renders the median over seeds, and the range."""
-    form, name = ("{:.1f}", "elbo") if pd.isna(row["target"]) else ("{:.0f}", "seconds")
-    if np.isinf(row[name]):
+def _median(values, form):
+    """Renders the median over seeds and the range; infinity is "not reached"."""
+    middle, low, high = values.median(), values.min(), values.max()
+    if np.isinf(middle):
         return "not reached"
-    middle, low, high = (form.format(row[name + end]) for end in ("", "_low", "_high"))
-    text = f"{middle} ({low} to {high})"
-    return text + (f" · {row['ratio']:.1f}x" if name == "seconds" and row["ratio"] > 0 else "")
+    return " ".join([form.format(middle), f"({form} to {form})".format(low, high)])
 
 
-def _pivot(rows, values, columns="group"):
+def _pivot(rows, values):
     return rows.pivot_table(
-        index="name", columns=columns, values=values, aggfunc="first", sort=False
+        index="name", columns="group", values=values, aggfunc="first", sort=False
     )
 
 
