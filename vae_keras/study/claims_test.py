@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from vae_keras.figures import names
-from vae_keras.study import claims, reproductions, runs, sweeps, verdicts
+from vae_keras.study import claims, report, reproductions, runs, sweeps, verdicts
 from vae_keras.study.parameters import BEYOND
 from vae_keras.study.verdicts import Claim, Term, rise
 
@@ -123,6 +123,11 @@ def test_every_claim_can_be_decided_by_the_declared_runs(claim):
         assert verdicts.margin(claim.terms[0].measure, dataset) > 0
     assert {term.measure for term in claim.terms} <= set(names.COLUMNS)
     np.testing.assert_allclose(sum(term.weight for term in claim.terms), 0, atol=1e-12)
+
+
+def test_the_figure_of_each_claim_exists():
+    for claim in [*claims.CLAIMS, *reproductions.CLAIMS]:
+        assert (report.ROOT / "images" / f"{claim.figure}.png").exists(), claim.figure
 
 
 def test_claims_are_decided_on_the_runs_of_the_budget():

@@ -109,7 +109,7 @@ BEYOND_SWEEPS = {
         GREY | {"architecture": ["ladder"], "free_bits": [0.0, LADDER_FREE_BITS]},
     ],
     "disentanglement": [
-        SPRITE | {"beta": [1.0, 2.0, 4.0, 8.0, 16.0]},
+        SPRITE | {"beta": [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]},
         SPRITE | {"beta": [2.0, 4.0, 8.0, 16.0], "objective": ["tc"]},
     ],
 }
