@@ -155,9 +155,7 @@ def test_training_notebook_has_the_parameters_of_a_run():
 
 
 def test_notebooks_show_the_budget_that_is_finished():
-    others = {"09_disentanglement": "short"}  # until its runs of the study are there
     for path in NOTEBOOKS:
         budget = papermill.inspect_notebook(str(path)).get("budget")
         if budget:
-            shown = others.get(path.stem, sweeps.SHOWN_BUDGET)
-            assert ast.literal_eval(budget["default"]) == shown
+            assert ast.literal_eval(budget["default"]) == sweeps.SHOWN_BUDGET

@@ -42,14 +42,6 @@ OWN_EPOCHS = 12
 BUDGETS = {
     # Evaluating part of the test images skips the slowest measures.
     "quick": {"epochs": 4, "train_fraction": 0.05, "evaluation_fraction": 0.5},
-    # The first study: minutes per run on two cores.
-    "short": {
-        "epochs": 4,
-        "train_fraction": 0.85,
-        "batch_size": 128,
-        "learning_rate": 1e-3,
-        "learning_rate_schedule": "constant",
-    },
     "study": {},
     "full": {"epochs": 50},  # for a GPU
 }

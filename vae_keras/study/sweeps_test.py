@@ -53,8 +53,8 @@ def test_every_setting_has_three_seeds_and_findings_have_five():
 def test_a_grid_overrides_the_budget_and_the_budget_the_recipe():
     recipe = sweeps.declared_runs("latent_dim", "study")[0]
     assert (recipe["learning_rate"], recipe["batch_size"]) == (4e-3, 64)
-    short = sweeps.declared_runs("latent_dim", "short")[0]
-    assert (short["learning_rate"], short["batch_size"], short["epochs"]) == (1e-3, 128, 4)
+    full = sweeps.declared_runs("latent_dim", "full")[0]
+    assert (full["learning_rate"], full["epochs"]) == (4e-3, sweeps.BUDGETS["full"]["epochs"])
     wide = sweeps.declared_runs("wide_vae_vs_beta3", "quick")
     assert {run["epochs"] for run in wide if run["architecture"] == "wide"} == {3}
 
@@ -75,7 +75,7 @@ def test_a_sweep_runs_on_own_images():
 def test_an_unknown_name_is_rejected():
     with pytest.raises(ValueError, match="`sweep` must be one of quick, .*Received: 'fast'"):
         sweeps.declared_runs("fast")
-    with pytest.raises(ValueError, match="`budget` must be one of quick, short.*Received: 'huge'"):
+    with pytest.raises(ValueError, match="`budget` must be one of quick, study.*Received: 'huge'"):
         sweeps.declared_runs("quick", "huge")
     with pytest.raises(ValueError, match="`dataset` must be one of"):
         sweeps.declared_runs("quick", dataset="nonsense")
@@ -91,12 +91,12 @@ def test_finished_runs_are_in_declared_order_and_an_error_names_the_cure():
 
 
 def test_a_description_separates_varied_from_common_parameters():
-    rows = pd.DataFrame(sweeps.declared_runs("conditional", "short")).assign(**BEYOND)
+    rows = pd.DataFrame(sweeps.declared_runs("conditional", "study")).assign(**BEYOND)
     text = sweeps.describe(rows)
     varied, common = text.split("Common to all:")
     assert varied.startswith("**Runs: 12** over data set CIFAR-10, Fashion-MNIST; ")
     assert "class labels no, yes" in varied and "seed 0, 1, 2" in varied
-    assert "latent size 32" in common and "epochs 4" in common and "free bits" not in text
+    assert "latent size 32" in common and "epochs 18" in common and "free bits" not in text
 
 
 def test_the_title_of_a_run_is_short(valid):
