@@ -64,10 +64,8 @@ def main(arguments=None):
     table = pd.read_csv(path) if path.exists() else pd.DataFrame({"part": []})
     for part in parts:
         known, others = table[table["part"] == part], table[table["part"] != part]
-        measured = []
         for rows in PARTS[part](known):
-            measured += [{"part": part, **row} for row in rows]
-            table = pd.concat([others, pd.DataFrame(measured)])
+            table = pd.concat([others, pd.DataFrame([{"part": part, **row} for row in rows])])
             table.to_csv(path, index=False, float_format="%.6g")
     path.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
     if "training" in set(table["part"]):
@@ -77,9 +75,9 @@ def main(arguments=None):
 
 
 def measure_training(_, rounds=7):
-    """Yields lists of rows of images/s, relative to stock Keras and to matrix products."""
+    """Yields the rows of images/s, relative to stock Keras and to matrix products."""
+    rows = []
     for group, sizes in COMPARED.items():
-        rows = []
         declared = {name: SIZES | sizes | kind for name, kind in (TRAINING | PRODUCTS).items()}
         rates, facts = take_turns(declared, rounds)
         for name, rate in rates.items():
@@ -92,35 +90,39 @@ def measure_training(_, rounds=7):
                 ]
                 row |= spread("share", rate * facts[OURS]["operations"] / product)
             rows.append(row)
-        yield rows
+    yield rows
 
 
 def measure_costs(_, rounds=3):
-    """Yields lists of rows of our images/s, one list for each size."""
+    """Yields the rows of our images/s, one for each size."""
+    rows = []
     for name, sizes in COSTS.items():
         rates, facts = take_turns({OURS: SIZES | sizes | TRAINING[OURS]}, rounds)
-        yield [{"group": "by size", "name": name, **facts[OURS], **spread("rate", rates[OURS])}]
+        measured = facts[OURS] | spread("rate", rates[OURS])
+        rows.append({"group": "by size", "name": name, **measured})
+    yield rows
 
 
 def measure_quality(known, rounds=3):
-    """Yields lists of rows of ELBOs over seconds of training, one list for each round.
+    """Yields all rows of ELBOs over seconds of training, after each round.
 
     In a round, all contestants learn one data set with one seed.
 
     Args:
-        known: `pandas.DataFrame` of rows measured before; their rounds are yielded as they are.
+        known: `pandas.DataFrame` of rows measured before, whose rounds are not measured again.
         rounds: number of seeds.
     """
-    known = known.reindex(columns=["group", "seed", "name", "seconds", "elbo"])
+    rows = known.to_dict("records")
+    done = {(row["group"], row["seed"]) for row in rows}
     for seed, dataset in itertools.product(range(rounds), TARGETS):
-        rows = known[(known["group"] == dataset) & (known["seed"] == seed)].to_dict("records")
-        if not rows:
-            options = {"dataset": dataset, "seed": seed, "gpu": bool(visible_gpus())}
-            rows = [
-                {"group": dataset, "seed": seed, "name": name, "seconds": seconds, "elbo": elbo}
-                for name, kind in LEARNING.items()
-                for seconds, elbo in _learn(name, {**kind, **options}) or []
-            ]
+        if (dataset, seed) in done:
+            continue
+        options = {"dataset": dataset, "seed": seed, "gpu": bool(visible_gpus())}
+        rows += [
+            {"group": dataset, "seed": seed, "name": name, "seconds": seconds, "elbo": elbo}
+            for name, kind in LEARNING.items()
+            for seconds, elbo in _learn(name, {**kind, **options}) or []
+        ]
         yield rows
 
 
@@ -228,7 +230,7 @@ def _median(values, form):
     middle, low, high = values.median(), values.min(), values.max()
     if np.isinf(middle):
         return "not reached"
-    return " ".join([form.format(middle), f"({form} to {form})".format(low, high)])
+    return f"{form} ({form} to {form})".format(middle, low, high)
 
 
 def _pivot(rows, values):

@@ -169,6 +169,11 @@ def first_images(split, number):
     return tuple(None if array is None else array[:number] for array in split)
 
 
+def bits_per_dim(vae, nats):
+    """Converts nats/image of a `VAE` to bits per pixel and channel."""
+    return float(nats / (np.prod(vae.image_shape) * np.log(2)))
+
+
 def _elbos(vae, test, train):
     terms, train_terms = elbo_terms(vae, *test), elbo_terms(vae, *train)
     metrics = {**terms, "train_elbo": train_terms["elbo"]}
@@ -176,7 +181,7 @@ def _elbos(vae, test, train):
         metrics["excess"] = terms["reconstruction_loss"] - grey_level_entropy(test[0])
         metrics["train_excess"] = train_terms["reconstruction_loss"] - grey_level_entropy(train[0])
     if vae.likelihood == "logistic":
-        metrics["elbo_bits_per_dim"] = _bits_per_dim(vae, -terms["elbo"])
+        metrics["elbo_bits_per_dim"] = bits_per_dim(vae, -terms["elbo"])
     return metrics
 
 
@@ -189,7 +194,7 @@ def _likelihood(vae, test, train, num_images):
             "num_nll_samples": NUM_NLL_SAMPLES,
         }
         if vae.likelihood == "logistic":
-            metrics["bits_per_dim"] = _bits_per_dim(vae, metrics["nll"])
+            metrics["bits_per_dim"] = bits_per_dim(vae, metrics["nll"])
         return metrics
     metrics = {
         "binary_nll": binary_nll(vae, *first, num_samples=NUM_BINARY_NLL_SAMPLES),
@@ -201,10 +206,6 @@ def _likelihood(vae, test, train, num_images):
         metrics |= gap_parts(vae, train, test)
         metrics["num_gap_images"] = len(test[0])
     return metrics
-
-
-def _bits_per_dim(vae, nats):
-    return float(nats / (np.prod(vae.image_shape) * np.log(2)))
 
 
 def _reconstruction_quality(images, reconstructions):

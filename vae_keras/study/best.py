@@ -32,36 +32,30 @@ PUBLISHED = {
     },
     "cifar10": {f"DenseNet, flow prior, mixture of logistics ({_GATOPOULOS})": 3.51},
 }
-UNITS = {"bce": "nats/image", "logistic": "bits/dim"}
+MEASURES = {"bce": ("nll", "nats/image"), "logistic": ("bits_per_dim", "bits/dim")}
 
 
-def record_folder(dataset):
-    """Returns the folder of a data set's run, a `Path`."""
-    return runs.models_folder() / f"best_{dataset}"
-
-
-def read_record(dataset):
-    """Returns the record that `best_runs.run` wrote, a dict, or `None` if there is none."""
-    path = record_folder(dataset) / "best.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def record_path(dataset):
+    """Returns the path of a data set's record, in the folder of its run."""
+    return runs.models_folder() / f"best_{dataset}" / "best.json"
 
 
 def markdown():
     """Renders a table with a row for each data set that has been run."""
     cells = []
     for dataset, published in PUBLISHED.items():
-        record = read_record(dataset)
-        if record is None:
+        path = record_path(dataset)
+        if not path.exists():
             continue
-        bits = record["likelihood"] == "logistic"
-        value = record["bits_per_dim"] if bits else record["nll"]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        measure, unit = MEASURES[record["likelihood"]]
         setup = (
-            f"{names.label(dataset)}, {UNITS[record['likelihood']]}: latent size "
+            f"{names.label(dataset)}, {unit}: latent size "
             f"{record['latent_dim']}, {record['epochs']} epochs, {record['num_images']:,} test "
             f"images, K = {record['num_samples']:,}"
         )
         others = "; ".join(f"{model} {number:.2f}" for model, number in published.items())
-        cells.append([setup, f"**{value:.2f}**", others])
+        cells.append([setup, f"**{record[measure]:.2f}**", others])
     if not cells:
         return "Not run yet: `python -m vae_keras.study.best_runs mnist`."
     return tables.render(cells, ["data set", "NLL here", "published"], left=3)

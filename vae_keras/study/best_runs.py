@@ -4,7 +4,6 @@
 resumes an interrupted training.
 """
 
-import json
 import sys
 
 import numpy as np
@@ -13,7 +12,7 @@ from vae_keras import runtime
 from vae_keras.callbacks import StopAtNaN
 from vae_keras.data.batches import image_batches
 from vae_keras.data.load import load_images
-from vae_keras.evaluation.evaluate import first_images
+from vae_keras.evaluation.evaluate import bits_per_dim, first_images
 from vae_keras.evaluation.likelihood import binarise, elbo_terms, nll
 from vae_keras.evaluation.recorder import EpochRecorder
 from vae_keras.networks import build_networks
@@ -48,7 +47,7 @@ def run(dataset):
         )
     settings = best.SETTINGS[dataset]
     machine = runtime.configure()
-    folder = best.record_folder(dataset)
+    folder = best.record_path(dataset).parent
     folder.mkdir(parents=True, exist_ok=True)
     vae = train(dataset, folder, **settings)
     test = load_images(dataset, "test")[0]
@@ -63,11 +62,11 @@ def run(dataset):
         **machine,
     }
     if settings["likelihood"] == "logistic":
-        record["bits_per_dim"] = record["nll"] / (np.prod(vae.image_shape) * np.log(2))
-    with runs.atomic(folder / "best.json") as partial:
-        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        record["bits_per_dim"] = bits_per_dim(vae, record["nll"])
+    path = best.record_path(dataset)
+    runs.write_json(path, record)
     (folder / runs.BACKUP).unlink(missing_ok=True)
-    return folder / "best.json"
+    return path
 
 
 def train(dataset, folder, likelihood, latent_dim, epochs):

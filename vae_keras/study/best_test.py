@@ -57,7 +57,7 @@ def test_an_interrupted_training_continues(data, models, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(best_runs, "elbo_terms", stop)
         best_runs.run("mnist")
-    folder = best.record_folder("mnist")
+    folder = best.record_path("mnist").parent
     before = (folder / "history.csv").read_text()
     monkeypatch.setattr(best_runs.VAE, "train_step", stop)
     best_runs.run("mnist")  # nothing is left to train

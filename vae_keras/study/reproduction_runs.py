@@ -5,7 +5,6 @@ of MNIST, with a precision and a seed. `... grid RUN` and `... moved RUN` evalua
 finished run with another encoder; they need its `model.keras`. `reproductions` reads the records.
 """
 
-import json
 import sys
 
 import numpy as np
@@ -163,8 +162,7 @@ def main(arguments):
         record, path = keras_example(precision, int(seed)), f"{name}/{precision}_seed{seed}.json"
     path = runs.models_folder() / path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with runs.atomic(path) as partial:
-        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    runs.write_json(path, record)
     print(f"written: {path}")
 
 

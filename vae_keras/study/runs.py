@@ -98,7 +98,7 @@ def start_run(**parameters):
         (folder / BACKUP).unlink(missing_ok=True)
     for name in ("metrics.json", "failed.json"):
         (folder / name).unlink(missing_ok=True)
-    _write_json(folder / "params.json", parameters)
+    write_json(folder / "params.json", parameters)
     return folder
 
 
@@ -116,7 +116,7 @@ def finish_run(folder, metrics):
         name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()
     }
     _check_metrics(metrics)
-    _write_json(Path(folder) / "metrics.json", metrics)
+    write_json(Path(folder) / "metrics.json", metrics)
     (Path(folder) / BACKUP).unlink(missing_ok=True)
 
 
@@ -131,7 +131,7 @@ def fail_run(parameters, reason, again=False):
     folder = models_folder() / run_name(parameters)
     failure = {"reason": reason, "epochs": last_epoch(folder)[0], "again": again}
     with contextlib.suppress(OSError):
-        _write_json(folder / "failed.json", failure)
+        write_json(folder / "failed.json", failure)
 
 
 def read_failure(parameters):
@@ -394,6 +394,12 @@ def _check_metrics(metrics):
             )
 
 
-def _write_json(path, content):
+def write_json(path, content):
+    """Writes JSON to a file atomically.
+
+    Args:
+        path: path of the file.
+        content: dict of what JSON can hold; its numbers must be finite.
+    """
     with atomic(path) as partial:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
