@@ -66,6 +66,22 @@ def test_a_part_can_be_measured_again(measured):
     assert "training" in set(table["part"])
 
 
+def test_an_interrupted_part_leaves_what_was_measured_before(measured, monkeypatch):
+    measure.main(["cost"])
+    turns, take_turns = iter([1]), measure.take_turns
+
+    def stop_at_the_second(*arguments):
+        if next(turns, None) is None:
+            raise KeyboardInterrupt
+        return take_turns(*arguments)
+
+    monkeypatch.setattr(measure, "take_turns", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        measure.main(["cost"])
+    table = pd.read_csv(runs.models_folder() / "bench.csv")
+    assert list(table["name"]) == list(measure.COSTS)
+
+
 def test_unknown_parts_are_refused(capsys):
     with pytest.raises(SystemExit):
         measure.main(["chess"])

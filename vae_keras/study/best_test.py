@@ -4,21 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vae_keras.data.embedded import write_stand_ins
 from vae_keras.runtime import keras
 from vae_keras.study import best, best_runs, runs
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    write_stand_ins(tmp_path, num_train=60, num_test=20)
-    monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
+def data(small_data, monkeypatch):
     monkeypatch.setattr(best_runs, "NUM_SAMPLES", 3)
     for settings in best.SETTINGS.values():
         monkeypatch.setitem(settings, "epochs", 2)
-    policy = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(policy)
 
 
 def test_binary_draws_are_black_or_white_with_the_grey_levels_as_probabilities():

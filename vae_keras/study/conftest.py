@@ -59,6 +59,18 @@ def models(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def small_data(tmp_path, monkeypatch):
+    """Small stand-ins for the public data sets; Keras's dtype policy is restored afterwards."""
+    from vae_keras.data.embedded import write_stand_ins
+    from vae_keras.runtime import dtype_policy, keras
+
+    write_stand_ins(tmp_path, num_train=60, num_test=20)
+    monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
+    with dtype_policy(keras.config.dtype_policy()):
+        yield
+
+
+@pytest.fixture
 def notebook(tmp_path):
     """A function that writes a notebook that starts a run, executes `cell` and finishes the run."""
 

@@ -3,11 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from vae_keras.data.embedded import write_stand_ins
 from vae_keras.data.load import SPLITS, load_images
 from vae_keras.evaluation.batched import decode, encode
 from vae_keras.evaluation.likelihood import elbo_terms, exact_nll, refined_elbo
-from vae_keras.runtime import keras
 from vae_keras.study import reproduction_runs, reproductions, runs
 from vae_keras.vae import VAE
 
@@ -22,15 +20,10 @@ def sharp_vae(build_vae):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    write_stand_ins(tmp_path, num_train=60, num_test=20)
-    monkeypatch.setenv("VAE_KERAS_DATA", str(tmp_path))
+def data(small_data, monkeypatch):
     monkeypatch.setattr(reproduction_runs, "EXAMPLE_EPOCHS", 2)
     monkeypatch.setattr(reproduction_runs, "ENCODER_EPOCHS", 2)
     monkeypatch.setattr(reproduction_runs, "NUM_NLL_IMAGES", 0)
-    policy = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(policy)
 
 
 def test_grid_encoder_finds_the_codes_and_the_best_posteriors(sharp_vae):
