@@ -49,11 +49,14 @@ def read_archive(path, entry=None):
             headers = {name: _read_header(archive, name) for name in names}
             _check_headers(headers, pairs, entry and entry["image_shape"])
             arrays = {name: _read_array(archive, name) for name in names}
+        if entry is None and max(arrays[x].max() for x in pairs) <= 1:
+            raise ValueError("its grey levels are 0 and 1 of 255: multiply the images by 255")
+        # Labels of one's own are limited too, because each class costs memory.
+        num_classes = len(entry["classes"] if entry else max((arrays[x] for x in pairs), key=len))
         result = {}
         for x, y in pairs.items():
             shape, _ = headers[x]
             result[x] = np.ascontiguousarray(arrays[x]).reshape(shape + (1,) * (4 - len(shape)))
-            num_classes = len(entry["classes"]) if entry else len(result[x])
             result[y] = _check_labels(y, arrays[y], num_classes) if y in names else None
         return result
     except Exception as error:  # zipfile and NumPy raise errors of many types for damaged files
@@ -73,7 +76,8 @@ def describe(entry=None):
     if entry is None:
         return (
             "x_train and x_test, or images: uint8 of shape (num_images, height, width, channels), "
-            "1 or 3 channels; and may hold y_train and y_test, or labels: integers from 0"
+            "with 1 or 3 channels, and optionally y_train and y_test, or labels: integers from 0, "
+            "fewer classes than images"
         )
     height, width, channels = entry["image_shape"]
     bare = f"(num_images, {height}, {width}) or " if channels == 1 else ""
@@ -143,5 +147,7 @@ def _read_array(archive, name):
 def _check_labels(name, labels, num_classes):
     lowest, highest = labels.min(), labels.max()
     if lowest < 0 or highest >= num_classes:
-        raise ValueError(f"`{name}` ranges from {lowest} to {highest}")
+        raise ValueError(
+            f"`{name}` ranges from {lowest} to {highest}, but must be from 0 to {num_classes - 1}"
+        )
     return labels.reshape(-1).astype("int64")

@@ -148,13 +148,15 @@ def test_only_regular_files_are_read(path, tmp_path):
 
 
 def test_own_arrays_may_lack_labels_and_a_channel_axis(path):
-    images = np.zeros((6, 8, 12, 3), "uint8")
+    images = np.full((6, 8, 12, 3), 9, "uint8")
     np.savez(path, images=images, labels=np.arange(6) % 3)
     assert read_archive(path)["labels"].tolist() == [0, 1, 2, 0, 1, 2]
     np.savez(path, x_train=images[..., 0], x_test=images[:2, ..., 0], other=np.array([None]))
     arrays = read_archive(path)
     assert [arrays[name].shape for name in ("x_train", "x_test")] == [(6, 8, 12, 1), (2, 8, 12, 1)]
     assert arrays["y_train"] is arrays["y_test"] is None
+    np.savez(path, x_train=images, y_train=range(6), x_test=images[:1], y_test=[5])
+    assert read_archive(path)["y_test"].tolist() == [5]  # more classes than test images
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,11 @@ def test_own_arrays_may_lack_labels_and_a_channel_axis(path):
             {name: np.zeros((6, n, 8), "uint8") for n, name in ((8, "x_train"), (4, "x_test"))},
             "x_te",
         ),
-        ({"images": np.zeros((6, 8, 8), "uint8"), "labels": np.full(6, 6)}, "ranges from 6 to 6"),
+        ({"images": np.ones((6, 8, 8), "uint8")}, "multiply the images by 255"),
+        (
+            {"images": np.full((6, 8, 8), 9, "uint8"), "labels": np.full(6, 6)},
+            "ranges from 6 to 6, but must be from 0 to 5",
+        ),
     ],
 )
 def test_own_arrays_of_another_form_are_refused(path, arrays, reason):

@@ -8,7 +8,7 @@ from vae_keras.runtime import tf
 
 
 def image_batches(images, labels=None, batch_size=64, shuffle_seed=None):
-    """Makes batches of images for `fit`, `evaluate` and `predict`.
+    """Makes batches of images for `fit` and `evaluate`.
 
     Pixels stay uint8, a quarter of the size of floats; the model converts them. The shuffle buffer
     holds positions instead of images, which would be a second copy of the data set.

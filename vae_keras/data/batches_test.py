@@ -28,10 +28,6 @@ def test_labels_travel_with_their_images():
         assert labels.dtype == "int64"
 
 
-def test_no_autotuning_thread_can_delay_the_end_of_an_epoch():
-    assert image_batches(np.zeros((4, 2, 2, 1), np.uint8)).options().autotune.enabled is False
-
-
 def test_every_epoch_reshuffles_the_whole_set_by_the_seed():
     def epochs(seed):
         batches = image_batches(numbered(200), batch_size=32, shuffle_seed=seed)

@@ -92,7 +92,7 @@ DATASETS = {
         "image_shape": (64, 64, 1),
         "classes": SHAPES,
         "substitute": "sprites",
-        "source": "dSprites: Matthey et al., 2017",
+        "source": "dSprites: Matthey et al., 2017 (Apache 2.0)",
     },
 }
 SPRITES = ("sprites", "dsprites")  # images with known factors, see `vae_keras.data.sprites`

@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import http.server
 import io
-import os
 import pickle
 import socket
 import struct
@@ -209,4 +208,3 @@ def test_without_a_home_the_cache_is_among_the_temporary_files(monkeypatch, tmp_
     assert download.cache_folder().parent == download.Path(download.tempfile.gettempdir())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert download.cache_folder() == tmp_path / ".keras"
-    assert os.access(tmp_path, os.W_OK)

@@ -1,6 +1,7 @@
 """A user's own images: PNG, JPEG and WebP files in a folder, with sub-folders as classes."""
 
 import hashlib
+import numbers
 import os
 import stat
 import tempfile
@@ -46,13 +47,13 @@ def list_images(root):
 
     entries, seen = [], set()
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=fail):
+        if os.path.realpath(folder) in seen:  # circular links, or two links to one folder
+            subfolders.clear()
+            continue
         seen.add(os.path.realpath(folder))
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if not name.startswith((".", "__MACOSX"))
-            and os.path.realpath(os.path.join(folder, name)) not in seen  # circular links
-        ]
+        subfolders[:] = sorted(
+            name for name in subfolders if not name.startswith((".", "__MACOSX"))
+        )
         for file in files:
             if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                 path = Path(folder, file)
@@ -128,14 +129,15 @@ def read_folder(root, files, image_size):
         image_size: height and width in pixels, divisible by 4.
 
     Returns:
-        The images, uint8 `(num_images, image_size, image_size, channels)`, and the names of their
-        files, a list. Files that cannot be read are left out, with a warning that names them.
+        The images, uint8 `(num_images, image_size, image_size, channels)`, and their positions in
+        `files`, `(num_images,)`. Files that cannot be read are left out, with a warning that names
+        them.
 
     Raises:
         ValueError: if `image_size` is not valid, the images take more than 8 GiB, or more than 1 %
             of the files cannot be read.
     """
-    if not isinstance(image_size, (int, np.integer)) or image_size < 4 or image_size % 4:
+    if not isinstance(image_size, numbers.Integral) or image_size < 4 or image_size % 4:
         raise ValueError(
             "`image_size` must be a whole number divisible by 4, at least 4. "
             f"Received: {image_size!r}"
@@ -152,12 +154,19 @@ def read_folder(root, files, image_size):
     if found is None:
         found = _read_files(root, files, image_size)
         _write_cache(cache, fingerprint, *found)
-    images, kept = found
-    return images, [files[position][0] for position in kept]
+    images, kept, broken = found
+    if len(broken):
+        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        problem = f"{len(broken)} of {len(files)} files in {root} cannot be read: "
+        problem += ", ".join(broken[:NAMED]) + more
+        if len(broken) > MAX_BROKEN * len(files):
+            raise ValueError(f"{problem}. At most 1 % may be broken: repair or remove them.")
+        warnings.warn(f"{problem}. They are left out.", stacklevel=4)
+    return images, kept
 
 
 def _read_files(root, files, image_size):
-    """Returns the images and their positions in `files`."""
+    """Returns the images, their positions in `files`, and the other files with the reasons."""
     images = np.empty((len(files), image_size, image_size, 3), "uint8")
     kept, broken, is_grey = [], [], True
     progress = tqdm(
@@ -178,15 +187,9 @@ def _read_files(root, files, image_size):
                 continue
             kept.append(position)
             is_grey = is_grey and (image.max(axis=-1) - image.min(axis=-1)).max() <= GREY_TOLERANCE
-    if broken:
-        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        problem = f"{len(broken)} of {len(files)} files in {root} cannot be read: "
-        problem += ", ".join(broken[:NAMED]) + more
-        if len(broken) > MAX_BROKEN * len(files):
-            raise ValueError(f"{problem}. At most 1 % may be broken: repair or remove them.")
-        warnings.warn(f"{problem}. They are left out.", stacklevel=5)
     images = images[: len(kept)]
-    return (np.ascontiguousarray(images[..., 1:2]) if is_grey else images), np.array(kept)
+    images = np.ascontiguousarray(images[..., 1:2]) if is_grey else images
+    return images, np.array(kept, int), np.array(broken, str)
 
 
 def _read_image(path, image_size):
@@ -207,7 +210,7 @@ def _read_image(path, image_size):
 
 def _cache_path(root, image_size):
     """Returns the path of a folder's cache, or `None` if there is no place for one."""
-    key = f"1 {os.path.realpath(root)} {image_size}"  # 1: the version of `_read_image`
+    key = f"2 {os.path.realpath(root)} {image_size}"  # 2: the version of the cache
     name = hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
     try:
         return Path(pooch.os_cache("vae_keras")) / "folders" / f"{name}.npz"
@@ -221,13 +224,13 @@ def _read_cache(path, fingerprint):
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) == fingerprint:
-                return arrays["images"], arrays["kept"]
+                return arrays["images"], arrays["kept"], arrays["broken"]
     except Exception:  # missing or damaged: the caller reads the files and writes a new cache
         pass
     return None
 
 
-def _write_cache(path, fingerprint, images, kept):
+def _write_cache(path, fingerprint, images, kept, broken):
     """Writes the whole cache or nothing; a failure is not an error."""
     if path is None or not path.is_absolute():  # a bare "~", from older releases of platformdirs
         return
@@ -235,7 +238,7 @@ def _write_cache(path, fingerprint, images, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             partial = Path(folder, path.name)
-            np.savez(partial, images=images, kept=kept, fingerprint=fingerprint)
+            np.savez(partial, images=images, kept=kept, broken=broken, fingerprint=fingerprint)
             os.replace(partial, path)
     except OSError:
         pass

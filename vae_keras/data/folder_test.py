@@ -28,8 +28,9 @@ def write(path, array, **options):
 
 def read(root, image_size=8):
     """Returns a dict from file names to images."""
-    images, names = read_folder(root, list_images(root), image_size)
-    return dict(zip(names, images, strict=True))
+    files = list_images(root)
+    images, kept = read_folder(root, files, image_size)
+    return {files[position][0]: image for position, image in zip(kept, images, strict=True)}
 
 
 def test_png_jpeg_and_webp_of_any_name_are_found(tmp_path):
@@ -130,8 +131,9 @@ def test_few_broken_files_are_left_out_and_many_are_an_error(tmp_path):
     for number in range(150):
         write(tmp_path / f"{number}.png", np.full((8, 8), number, "uint8"))
     (tmp_path / "7.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"1 of 150 files.*7\.png \(cannot identify.*left out"):
-        images = read(tmp_path)
+    for _ in ("from the files", "from the cache"):
+        with pytest.warns(UserWarning, match=r"1 of 150 files.*7\.png \(cannot identify.*left out"):
+            images = read(tmp_path)
     assert {int(image[0, 0, 0]) for image in images.values()} == set(range(150)) - {7}
     (tmp_path / "8.png").unlink()
     os.mkfifo(tmp_path / "8.png")
@@ -189,8 +191,8 @@ def test_a_thousand_damaged_images_are_named_or_read(tmp_path, damage, monkeypat
         for number, damaged in enumerate(damage(content, 400)):
             (files / f"{number}{suffix}").write_bytes(damaged)
     with pytest.warns(UserWarning, match="of 1200 files .* cannot be read"):
-        images, names = folder.read_folder(files, folder.list_images(files), 8)
-    assert len(images) == len(names) < 1200 and images.shape[1:] == (8, 8, 3)
+        images, kept = folder.read_folder(files, folder.list_images(files), 8)
+    assert len(images) == len(kept) < 1200 and images.shape[1:] == (8, 8, 3)
 
 
 def test_the_cache_is_used_until_a_file_changes(tmp_path, cache, monkeypatch):
@@ -220,6 +222,14 @@ def test_without_a_place_for_a_cache_there_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(read(tmp_path)) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"0.png", "file"}
+
+
+def test_a_folder_with_two_names_is_read_once(tmp_path):
+    write(tmp_path / "elsewhere" / "1.png", np.zeros((8, 8), "uint8"))
+    for name in ("b", "a"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / name).symlink_to(tmp_path / "elsewhere")
+    assert [name for name, *_ in list_images(tmp_path / "images")] == ["a/1.png"]
 
 
 def test_circular_links_are_followed_once(tmp_path):

@@ -23,9 +23,9 @@ def load_images(name, split, fraction=1.0, image_size=32):
     tenth of the official training images, at most 5,000.
 
     A user's own images are the files of a folder (see `read_folder`) or the arrays of an `.npz`
-    file (see `read_archive`). A hash of the file's name, or of the image's position in the array,
-    assigns about 80 % to training, 10 % to validation and 10 % to the test split. If the file has
-    `x_test`, that is the test split, and about a tenth of `x_train` is for validation.
+    file (see `read_archive`). A hash of the path below the folder, or of the image's position in
+    the array, assigns about 80 % to training, 10 % to validation and 10 % to the test split. If the
+    file has `x_test`, that is the test split, and about a tenth of `x_train` is for validation.
 
     Args:
         name: a key of `DATASETS`, `folder:/path/to/images`, or a path that ends in `.npz`, a string
@@ -49,7 +49,10 @@ def load_images(name, split, fraction=1.0, image_size=32):
     is_number = isinstance(fraction, numbers.Real) and not isinstance(fraction, bool)
     if not is_number or not 0 < fraction <= 1:
         raise ValueError(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
-    images, labels = _read(*locate(name), image_size)[0][split]
+    name, place, stamp = locate(name)
+    if not (name.startswith("folder:") or name in SPRITES):
+        image_size = None  # the images keep their size, so that one entry of the cache serves all
+    images, labels = _read(name, place, stamp, image_size)[0][split]
     if len(images) == 0:
         raise ValueError(f"{name!r} has too few images for a {split} split. Add images.")
     first = slice(max(1, round(float(fraction) * len(images))))
@@ -124,9 +127,11 @@ def _read(name, place, stamp, image_size):
     if name in DATASETS:
         splits, classes = _read_known(name, place, image_size), DATASETS[name]["classes"]
     elif name.startswith("folder:"):
-        images, names = folder.read_folder(place, stamp, image_size)
-        labels, classes = folder.split_classes(names)
-        splits = _split_by_hash(names, images, labels)
+        images, kept = folder.read_folder(place, stamp, image_size)
+        names = [file for file, *_ in stamp]
+        labels, classes = folder.split_classes(names)  # of all files, as `class_names` does
+        labels = None if labels is None else labels[kept]
+        splits = _split_by_hash([names[position] for position in kept], images, labels)
     else:
         splits, classes = _read_own_arrays(place)
     for array in sum(splits.values(), ()):

@@ -162,6 +162,17 @@ def test_a_folder_is_split_by_name(places):
         assert [level for level in again if level < 200] == levels[split]
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot be read")
+def test_labels_and_names_agree_if_a_class_has_no_image_left(places):
+    name = write_folder(places / "images", range(200))
+    (places / "images" / "0").mkdir()
+    (places / "images" / "0" / "broken.png").write_bytes(b"no image")
+    for split in SPLITS:
+        images, labels = load_images(name, split, image_size=8)
+        assert labels.tolist() == [1 + level % 3 for level in images[:, 0, 0, 0]]
+    assert class_names(name) == ("0", "a", "b", "c")
+
+
 def test_a_folder_without_sub_folders_has_no_labels(places):
     name = write_folder(places / "images", range(60), number_of_classes=1)
     images, labels = load_images(name, "test", 0.5)

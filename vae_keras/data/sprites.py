@@ -4,7 +4,6 @@ Image number `i` of 737,280 has the factors `factors(i)`: shape, scale, orientat
 images are in the order of the dSprites file, with y changing fastest.
 """
 
-import os
 import zipfile
 
 import numpy as np
@@ -65,12 +64,12 @@ def split_numbers():
     return order[:NUM_TRAIN], order[NUM_TRAIN:]
 
 
-def read_sprites(name, place=None, image_size=SIDE // 2):
+def read_sprites(name, place, image_size):
     """Returns the arrays of the data set `sprites` or `dsprites`.
 
     Args:
         name: `"sprites"`, which are drawn, or `"dsprites"`.
-        place: path of the dSprites file, from which the same combinations are read.
+        place: path of the dSprites file, from which the same combinations are read, or None.
         image_size: height and width of drawn images, 32 or 64 pixels.
 
     Returns:
@@ -79,7 +78,7 @@ def read_sprites(name, place=None, image_size=SIDE // 2):
 
     Raises:
         OSError: if there is no dSprites file.
-        ValueError: if `place` is another file.
+        ValueError: if `place` is not the dSprites file.
     """
     if name == "dsprites" and place is None:
         raise OSError(
@@ -150,7 +149,7 @@ def _in_heart(u, v):
 def _read_dsprites(place, numbers):
     """Reads images from the dSprites file in blocks: the whole array takes 3 GB."""
     try:
-        with zipfile.ZipFile(os.path.expanduser(place)) as archive:
+        with zipfile.ZipFile(place) as archive:
             with archive.open("imgs.npy") as member:
                 header = read_array_header(member)
                 if header != ((NUM_IMAGES, SIDE, SIDE), False, np.dtype("uint8")):
@@ -162,7 +161,7 @@ def _read_dsprites(place, numbers):
                     first, last = np.searchsorted(numbers[order], (start, start + block))
                     chosen = order[first:last]
                     images[chosen] = pixels.reshape(-1, SIDE, SIDE, 1)[numbers[chosen] - start]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises errors of many types for damaged files
         raise ValueError(
             f"{place} cannot be used: {error}. It must be the dSprites file, with `imgs`, uint8 "
             f"of shape ({NUM_IMAGES}, {SIDE}, {SIDE})."
