@@ -1,8 +1,8 @@
 """Training objectives: the negative ELBO, and the interface of its alternatives.
 
 An objective is a small layer. The model draws `num_draws` codes from each posterior, and `loss`
-turns them into nats per image. `vae.kl_weight`, which is `beta` after a warm-up, weighs the cost of
-the codes.
+turns them into nats per image. `vae.kl_weight`, which equals `beta` after a warm-up, multiplies the
+cost of the codes.
 """
 
 from typing import NamedTuple

@@ -23,6 +23,9 @@ class CouplingFlow(keras.layers.Layer):
         The transformed `z`, of the same shape, and the logarithm of the absolute determinant of
         the Jacobian at `z`, `(batch_size,)`.
 
+    Raises:
+        ValueError: if there are fewer than two dimensions.
+
     Reference:
         Dinh et al., 2017, "Density Estimation Using Real NVP", sections 3.2 to 3.5.
     """

@@ -40,6 +40,9 @@ class LadderPrior(Prior):
 
     Args:
         hidden_units: hidden units of the network.
+
+    Raises:
+        ValueError: when it joins a model, if that takes labels or has one latent dimension.
     """
 
     def __init__(self, hidden_units=128, **kwargs):
@@ -48,6 +51,11 @@ class LadderPrior(Prior):
 
     def attach(self, encoder):
         super().attach(encoder)
+        if len(encoder.inputs) > 1 or self.latent_dim < 2:
+            raise ValueError(
+                "`LadderPrior` needs an encoder that takes images only, no labels, and has at "
+                f"least two latent dimensions. Received: latent_dim={self.latent_dim}"
+            )
         self.upper_dim = upper_dim(self.latent_dim)
         num_moments = 2 * (self.latent_dim - self.upper_dim)
         layers = [
@@ -99,9 +107,9 @@ class LadderPosterior(DiagonalNormal):
         """
         mean, log_var = (prior.split(moment)[1] for moment in moments)
         prior_mean, prior_log_var = prior.lower(upper)
-        variance = 1 / (ops.exp(-log_var) + ops.exp(-prior_log_var))
-        mean = variance * (mean * ops.exp(-log_var) + prior_mean * ops.exp(-prior_log_var))
-        return mean, ops.log(variance)
+        total = -ops.logaddexp(-log_var, -prior_log_var)  # the logarithm of the variance
+        mean = mean * ops.exp(total - log_var) + prior_mean * ops.exp(total - prior_log_var)
+        return mean, total
 
     def sample(self, moments, prior, draw):
         upper_moments = [prior.split(moment)[0] for moment in moments]

@@ -12,6 +12,8 @@ from vae_keras.objectives import ELBO
 class ImportanceWeighted(ELBO):
     """The importance-weighted bound from several draws, tighter than the ELBO.
 
+    `free_bits` is ignored.
+
     Args:
         num_draws: number of draws, k.
 
@@ -38,7 +40,7 @@ class ImportanceWeighted(ELBO):
 
 @keras.saving.register_keras_serializable(package="vae_keras")
 class BetaTC(ELBO):
-    """The negative ELBO in which `beta` weighs only the total correlation of the codes.
+    """The negative ELBO, with `beta` applied to the total correlation only.
 
     Minibatch-weighted sampling: the mixture of the batch's posteriors, which must be diagonal,
     replaces the aggregate posterior. The published form also divides each density by the size N of
@@ -77,7 +79,8 @@ def total_correlation(z, z_mean, z_log_var):
 class MaximumMeanDiscrepancy(ELBO):
     """Reconstruction loss plus the distance of the batch's codes, as a whole, from the prior.
 
-    `beta` weighs the squared distance, which is at most 2; 1,000 is a usual weight.
+    `beta` multiplies the squared distance, which is at most 2; a typical value is 1,000.
+    `free_bits` is ignored.
 
     Reference:
         Zhao et al., 2019, "InfoVAE: Balancing Learning and Inference in Variational Autoencoders",
@@ -96,11 +99,11 @@ def squared_discrepancy(z, other):
     The kernel is `exp(-squared_distance / (2 * latent_dim))`.
 
     Args:
-        z: `(num_codes, latent_dim)`, at least two codes.
+        z: `(num_codes, latent_dim)`.
         other: codes of the same shape.
 
     Returns:
-        A dimensionless number, which chance can make negative.
+        A dimensionless number; sampling noise can make it negative.
 
     Reference:
         Gretton et al., 2012, "A Kernel Two-Sample Test", equation 3.
@@ -113,7 +116,8 @@ def squared_discrepancy(z, other):
         return ops.sum(ops.exp(-distances / (2 * z.shape[-1])))
 
     within = kernel(z, z) + kernel(other, other) - 2 * count  # no code is paired with itself
-    return within / (count * (count - 1)) - 2 * kernel(z, other) / count**2
+    pairs = count * ops.maximum(count - 1, 1)  # one code has no pair, and then `within` is 0
+    return within / pairs - 2 * kernel(z, other) / count**2
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

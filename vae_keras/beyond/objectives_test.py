@@ -98,6 +98,9 @@ def test_squared_discrepancy_by_hand():
     across = kernel(0) + kernel(2) + kernel(1) + kernel(1)
     expected = 2 * kernel(1) / 2 + 2 * kernel(2) / 2 - 2 * across / 4
     np.testing.assert_allclose(objectives.squared_discrepancy(z, other), expected, rtol=1e-6)
+    # A batch of one image has no pairs within a set.
+    alone = objectives.squared_discrepancy(z[1:], other[1:])
+    np.testing.assert_allclose(alone, -2 * kernel(1), rtol=1e-6)
 
 
 def test_squared_discrepancy_has_no_bias():

@@ -17,6 +17,9 @@ class VampPrior(Prior):
     Args:
         num_inputs: number of pseudo-inputs, K.
 
+    Raises:
+        ValueError: when it joins a model, if that takes labels.
+
     Reference:
         Tomczak & Welling, 2018, "VAE with a VampPrior", section 3.
     """
@@ -35,7 +38,9 @@ class VampPrior(Prior):
             name="pseudo_inputs",
         )
         # A function, because the encoder's weights belong to the model, not to this layer.
-        self.components = lambda: encoder(ops.clip(self.pseudo_inputs, 0, 1))
+        self.components = lambda: [
+            ops.cast(moment, "float32") for moment in encoder(ops.clip(self.pseudo_inputs, 0, 1))
+        ]
 
     def adapt(self, images):
         self.pseudo_inputs.assign(

@@ -15,7 +15,6 @@ from vae_keras.beyond.priors import FlowPrior, VampPrior
 from vae_keras.evaluation import likelihood
 from vae_keras.losses import kl_divergence
 from vae_keras.networks import build_networks
-from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import Prior, StandardNormal
 from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
@@ -151,9 +150,8 @@ def test_the_density_of_a_posterior_is_that_of_its_draws(vae):
     noise = RNG.standard_normal((8, 4)).astype("float32")
 
     def place(noise):
-        parts = [noise] if isinstance(vae.posterior, DiagonalNormal) else []
-        parts = [noise[:, :1], noise[:, 1:]] if isinstance(vae.prior, LadderPrior) else parts
-        draws = iter(parts)
+        ladder = isinstance(vae.prior, LadderPrior)
+        draws = iter([noise[:, :1], noise[:, 1:]] if ladder else [noise])
         return vae.posterior.sample(
             moments, vae.prior, lambda pair: pair[0] + tf.exp(0.5 * pair[1]) * next(draws)
         )
@@ -191,6 +189,20 @@ def test_precisions_of_encoder_and_prior_add_up(build_vae):
     mean, log_var = vae.posterior.lower(moments, np.zeros((1, 1), "float32"), vae.prior)
     np.testing.assert_allclose(np.exp(log_var), 0.75 * np.ones((1, 3)), rtol=1e-6)
     np.testing.assert_allclose(mean, (6 + 2 / 3) * 0.75 * np.ones((1, 3)), rtol=1e-6)
+
+
+def test_a_ladder_needs_two_dimensions_and_no_labels(build_vae):
+    for arguments in ({"latent_dim": 1}, {"latent_dim": 4, "num_classes": 3}):
+        with pytest.raises(ValueError, match="`LadderPrior` needs an encoder that takes images"):
+            build_vae(**arguments, **KINDS["ladder"]())
+
+
+def test_tiny_variances_of_a_ladder_are_finite(build_vae):
+    vae = build_vae(latent_dim=4, **KINDS["ladder"]())
+    moments = np.ones((1, 4), "float32"), np.full((1, 4), -200, "float32")
+    mean, log_var = vae.posterior.lower(moments, np.zeros((1, 1), "float32"), vae.prior)
+    np.testing.assert_allclose(mean, np.ones((1, 3)))
+    np.testing.assert_allclose(log_var, np.full((1, 3), -200))
 
 
 def test_the_decoder_of_a_ladder_sees_the_lower_level_only(build_vae):

@@ -96,10 +96,19 @@ def _check_beyond(run):
             'a "ladder" has its own `prior` and `posterior`',
         ),
         (ladder and conditional, 'a "ladder" takes no class labels'),
+        (ladder and run["latent_dim"] < 2, 'a "ladder" needs at least two latent dimensions'),
+        (
+            run["perceptual"] > 0 and run["objective"] != "elbo",
+            '`perceptual` needs the objective "elbo"',
+        ),
         (prior == "vamp" and conditional, 'the prior "vamp" takes no class labels'),
         (
             run["free_bits"] > 0 and not kl_per_dimension,
             "`free_bits` needs a KL divergence per latent dimension",
+        ),
+        (
+            run["free_bits"] > 0 and run["objective"] in ("iwae", "mmd"),
+            'the objectives "iwae" and "mmd" ignore `free_bits`',
         ),
         (
             run["objective"] == "tc" and (ladder or not normal_posterior),
