@@ -16,7 +16,7 @@ def names():
     return list(_registry())
 
 
-def fetch(name, base_url=BASE_URL):
+def fetch(name):
     """Returns the path of a published file, downloaded if necessary.
 
     In a checkout this is the file in `models/`; elsewhere it is downloaded into the user's cache.
@@ -24,7 +24,6 @@ def fetch(name, base_url=BASE_URL):
 
     Args:
         name: path relative to `models/`, such as `"judges/mnist.keras"`.
-        base_url: URL of the folder to download from, with a slash at the end.
 
     Returns:
         `pathlib.Path`.
@@ -55,11 +54,11 @@ def fetch(name, base_url=BASE_URL):
             f"no cache folder for {name}: {error}. Set XDG_CACHE_HOME to a writable folder."
         ) from error
     try:
-        store = pooch.create(folder, base_url, registry={name: sha256}, retry_if_failed=1)
+        store = pooch.create(folder, BASE_URL, registry={name: sha256}, retry_if_failed=1)
         return Path(store.fetch(name))
     except (OSError, ValueError) as error:  # no network, or another SHA-256
         raise OSError(
-            f"could not download {base_url}{name}: {error}. Connect to the network once, or put "
+            f"could not download {BASE_URL}{name}: {error}. Connect to the network once, or put "
             f"the file at {folder / name}."
         ) from error
 

@@ -12,7 +12,7 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: highest learning rate, above 0.
-        num_steps: number of training steps, at least 1; afterwards the rate stays at 0.
+        num_steps: number of training steps, at least 2: the rate is 0 in the last and afterwards.
 
     Reference:
         Goyal et al., 2017, "Accurate, Large Minibatch SGD", section 2.2, for the linear rise.

@@ -82,6 +82,8 @@ def configure(precision=None, threads=None):
         tf.config.threading.set_inter_op_parallelism_threads(int(threads))
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    # Products of 10 bits, a GPU's default for float32, are too coarse for densities.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     keras.config.set_dtype_policy(precision)
     if os.environ.get("TF_CONFIG"):
         strategy()

@@ -44,7 +44,6 @@ def pretend_gpus(monkeypatch, *capabilities):
         ("fpu sse amx_bf16 amx_tile", "mixed_bfloat16"),
         ("fpu avx512f avx512_bf16", "mixed_bfloat16"),
         ("fpu avx512f avx512_vnni", "float32"),
-        ("", "float32"),
     ],
 )
 def test_cpus_with_bfloat16_units_use_them(flags, precision, monkeypatch):
@@ -83,6 +82,7 @@ def test_gpus_are_named_and_grow_their_memory(monkeypatch):
     )
     assert runtime.configure()["device"] == "2 x Test GPU"
     assert [grow for _, grow in grown] == [True, True]
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_precision_is_set_recorded_and_can_be_overridden(monkeypatch):
