@@ -10,7 +10,8 @@ class KLSchedule(keras.callbacks.Callback):
 
     The weight rises linearly over `warmup_epochs` and then stays at beta; each cycle starts again
     from 0. Time is the optimizer's count of training steps: validation does not advance it, and a
-    loaded model continues where it stopped.
+    loaded model continues where it stopped. The history gets the weight after each epoch,
+    `kl_weight`.
 
     Args:
         epochs: total number of training epochs, divided evenly among the cycles.
@@ -18,7 +19,8 @@ class KLSchedule(keras.callbacks.Callback):
         kl_cycles: number of cycles, at least 1.
 
     Raises:
-        ValueError: if an argument is out of range, or a rise is longer than its cycle.
+        ValueError: if an argument is out of range, or a rise is longer than its cycle; from `fit`,
+            if the number of steps is unknown.
 
     References:
         Bowman et al., 2016, "Generating Sentences from a Continuous Space", section 3.1 (warm-up);
@@ -40,6 +42,8 @@ class KLSchedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if not self.warmup_epochs:
             return
+        if not self.params["steps"]:
+            raise ValueError("`KLSchedule` needs a known number of steps: pass `steps_per_epoch`.")
         epoch = int(self.model.optimizer.iterations) / self.params["steps"]
         self.model.kl_weight.assign(self.model.beta * self.fraction(epoch))
 

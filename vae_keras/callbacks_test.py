@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vae_keras.callbacks import KLSchedule, StopAtNaN
 
@@ -47,6 +48,12 @@ def test_a_loaded_model_continues_the_schedule(small_vae, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     second = kl_weights(loaded, KLSchedule(4, warmup_epochs=4), epochs=2, initial_epoch=1)
     np.testing.assert_allclose(first + second, np.arange(8) / 16)
+
+
+def test_an_unknown_number_of_steps_is_an_error(small_vae):
+    batches = tf.data.Dataset.from_tensor_slices(IMAGES).batch(8).filter(lambda _: True)
+    with pytest.raises(ValueError, match="pass `steps_per_epoch`"):
+        small_vae.fit(batches, callbacks=[KLSchedule(1, warmup_epochs=1)], shuffle=False, verbose=0)
 
 
 def test_fraction_at_the_end_stays_in_the_last_cycle():

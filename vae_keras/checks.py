@@ -1,4 +1,4 @@
-"""Checks of a `VAE`'s images, and of whether its networks fit together."""
+"""Checks of a `VAE`'s images and labels, and of whether its networks fit together."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ def check_images(images, image_shape):
 
     Raises:
         ValueError: if the type, shape or range is wrong.
-        tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong.
+        tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong; XLA skips this.
     """
     dtype = keras.backend.standardize_dtype(images.dtype)
     shape = tuple(images.shape[1:])
@@ -30,7 +30,8 @@ def check_images(images, image_shape):
     expected = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
     if "float" not in dtype:
         raise ValueError(
-            f"{expected} Received: {dtype}. `images.astype('uint8')` converts grey levels."
+            f"{expected} Received: {dtype}. `images.astype('uint8')` converts grey levels from 0 "
+            "to 255, and `images.astype('float32')` images of 0 and 1."
         )
     if keras.backend.is_keras_tensor(images):
         return
@@ -43,6 +44,31 @@ def check_images(images, image_shape):
     lowest, highest = float(np.min(images)), float(np.max(images))
     if not (lowest >= 0 and highest <= 1):  # false for NaN
         raise ValueError(f"{expected} Received: from {lowest:g} to {highest:g}.")
+
+
+def check_labels(labels, num_classes):
+    """Raises an error unless labels are integers from 0 to `num_classes - 1`, one an image.
+
+    Args:
+        labels: array, list or tensor. The range of a symbolic tensor is not checked.
+        num_classes: number of classes, at least 1.
+
+    Raises:
+        ValueError: if there are none, or their shape, type or range is wrong.
+    """
+    expected = (
+        f"a conditional model needs `labels`, integers from 0 to {num_classes - 1}, one for each "
+        "image"
+    )
+    if labels is None:
+        raise ValueError(f"{expected}. Received: None")
+    if not tf.executing_eagerly() or keras.backend.is_keras_tensor(labels):
+        return
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"{expected}. Received: {labels.dtype} of shape {labels.shape}")
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"{expected}. Received: from {labels.min()} to {labels.max()}")
 
 
 def check_networks(encoder, decoder):
@@ -61,10 +87,10 @@ def check_networks(encoder, decoder):
     """
     shapes = {}
     for name, network in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(network, keras.Model) or not network.built:
+        if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
             raise ValueError(
-                f"`{name}` must be a `keras.Model` with known input shapes, as `build_networks` "
-                f"returns. Received: {network!r}"
+                f"`{name}` must be a functional or sequential `keras.Model` with known input "
+                f"shapes, as `build_networks` returns. Received: {network!r}"
             )
         shapes[name] = [
             [tuple(tensor.shape[1:]) for tensor in tensors]
@@ -72,7 +98,7 @@ def check_networks(encoder, decoder):
         ]
     (images, *labels), posterior = shapes["encoder"]
     (codes, *decoder_labels), logits = shapes["decoder"]
-    if len(images) != 3 or posterior != [codes] * 2 or logits != [images]:
+    if (len(images), len(codes)) != (3, 1) or posterior != [codes] * 2 or logits != [images]:
         raise ValueError(
             "`encoder` must map images (height, width, channels) to two outputs (latent_dim,), "
             "and `decoder` codes (latent_dim,) to one output of the images' shape. Received: "

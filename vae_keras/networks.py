@@ -2,6 +2,7 @@
 
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -67,14 +68,12 @@ def build_networks(architecture, image_shape, latent_dim, num_classes=0):
             f"Received: {image_shape}"
         )
     for name, value, lowest in (("latent_dim", latent_dim, 1), ("num_classes", num_classes, 0)):
-        if not isinstance(value, int) or value < lowest:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < lowest:
             raise ValueError(
                 f"`{name}` must be a whole number, at least {lowest}. Received: {value!r}"
             )
-    return (
-        _build_encoder(architecture, image_shape, latent_dim, num_classes),
-        _build_decoder(architecture, image_shape, latent_dim, num_classes),
-    )
+    sizes = image_shape, int(latent_dim), int(num_classes)
+    return _build_encoder(architecture, *sizes), _build_decoder(architecture, *sizes)
 
 
 def _build_encoder(architecture, image_shape, latent_dim, num_classes):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from vae_keras import beyond, pretrained  # noqa: F401, for saved models: registers its classes
-from vae_keras.checks import check_images, check_networks
+from vae_keras.checks import check_images, check_labels, check_networks
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw
@@ -120,8 +120,7 @@ class VAE(keras.Model):
                 the images are of another shape or range.
         """
         check_images(images, self.image_shape)
-        pixels = np.asarray(images[:: max(1, len(images) // NUM_ADAPTED)], "float32")
-        pixels /= 255 if images.dtype == np.uint8 else 1
+        pixels = np.asarray(self._to_unit_range(images[:: max(1, len(images) // NUM_ADAPTED)]))
         self.prior.adapt(pixels)
         mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
         bias = _last_bias(self.decoder)
@@ -135,35 +134,36 @@ class VAE(keras.Model):
             deviation = math.sqrt(pixels.var(axis=(0, 1, 2), dtype="float64").mean())
             self.log_scale.assign(math.log(max(deviation, 1 / 512) * SCALES[self.likelihood]))
 
-    def fit(self, x=None, *args, **kwargs):
-        self._check_inputs(x)
-        return super().fit(x, *args, **kwargs)
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_inputs(x, y)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
-        self._check_inputs(x)
-        return super().evaluate(x, *args, **kwargs)
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self._check_inputs(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
 
-    def encode(self, images, labels=None, training=False):
+    def encode(self, images, labels=None):
         """Maps images to the means and logarithms of variances of their posteriors.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
             labels: integers, `(batch_size,)`; an unconditional model ignores them.
-            training: whether to run layers such as dropout in training mode.
 
         Returns:
-            The pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`.
+            The pair `(z_mean, z_log_var)`, each `(batch_size, latent_dim)`; with another posterior,
+            see its `center`.
 
         Raises:
-            ValueError: if the images are of another type, shape or range.
+            ValueError: if the images are of another type, shape or range, or labels are missing or
+                out of range.
         """
-        return self.posterior.center(self.moments(images, labels, training), self.prior)
+        return self.posterior.center(self.moments(images, labels), self.prior)
 
-    def moments(self, images, labels=None, training=False):
+    def moments(self, images, labels=None):
         """Returns the encoder's outputs, the input of `posterior`; arguments as for `encode`."""
-        return self._moments(self._to_unit_range(images), labels, training)
+        return self._moments(self._to_unit_range(images), labels)
 
-    def _moments(self, images, labels, training):
+    def _moments(self, images, labels, training=False):
         z_mean, z_log_var = self.encoder(self._with_labels(images, labels), training=training)
         return ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
 
@@ -187,6 +187,9 @@ class VAE(keras.Model):
             z: latent codes, `(batch_size, latent_dim)`.
             labels: integers, `(batch_size,)`; an unconditional model ignores them.
             training: whether to run layers such as dropout in training mode.
+
+        Raises:
+            ValueError: if labels are missing or out of range.
         """
         return ops.cast(self.decoder(self._with_labels(z, labels), training=training), "float32")
 
@@ -205,7 +208,7 @@ class VAE(keras.Model):
             Images in [0, 1], of the same shape.
 
         Raises:
-            ValueError: if the images are of another type, shape or range.
+            ValueError: as for `encode`.
         """
         return self.decode(self.encode(images, labels)[0], labels)
 
@@ -220,6 +223,9 @@ class VAE(keras.Model):
 
         Returns:
             Images in [0, 1], `(num_images, height, width, channels)`.
+
+        Raises:
+            ValueError: if labels are missing or out of range.
         """
         return self.decode((codes or self.prior).sample(num_images, self.sampler), labels)
 
@@ -227,19 +233,21 @@ class VAE(keras.Model):
         """Reconstructs images, or pairs of images and labels, from their posterior means."""
         return self.reconstruct(*keras.utils.unpack_x_y_sample_weight(inputs)[:2])
 
-    def reconstruction_loss(self, images, z, labels=None, training=False):
+    def reconstruction_loss(self, images, z, labels=None):
         """Computes the negative log-likelihood of images, given their latent codes.
 
         Args:
             images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
             z: latent codes, `(batch_size, latent_dim)`.
             labels: integers, `(batch_size,)`; an unconditional model ignores them.
-            training: whether to run layers such as dropout in training mode.
 
         Returns:
             Nats per image, `(batch_size,)`, summed over pixels and channels.
+
+        Raises:
+            ValueError: as for `encode`.
         """
-        return self._likelihood(self._to_unit_range(images), self.logits(z, labels, training))
+        return self._likelihood(self._to_unit_range(images), self.logits(z, labels))
 
     @classmethod
     def from_pretrained(cls, source):
@@ -348,26 +356,28 @@ class VAE(keras.Model):
     def _with_labels(self, inputs, labels):
         if not self.num_classes:
             return inputs
-        if labels is None:
-            raise ValueError(
-                f"a conditional model needs `labels`, integers from 0 to {self.num_classes - 1}, "
-                "one for each image. Received: None"
-            )
+        check_labels(labels, self.num_classes)
         return [ops.convert_to_tensor(inputs), ops.one_hot(labels, self.num_classes)]
 
     def _to_unit_range(self, images):
         check_images(images, self.image_shape)
         images = ops.convert_to_tensor(images)
-        is_uint8 = keras.backend.standardize_dtype(images.dtype) == "uint8"
-        return ops.cast(images, "float32") / (255.0 if is_uint8 else 1.0)
+        if keras.backend.standardize_dtype(images.dtype) == "uint8":
+            return ops.cast(images, "float32") / 255.0
+        images = ops.cast(images, "float32")
+        # XLA, which Keras uses on a GPU, skips the assertion in `check_images`.
+        return ops.where((images >= 0) & (images <= 1), images, math.nan)
 
-    def _check_inputs(self, x):
-        """Checks the array or the first batch that `fit` or `evaluate` receives."""
+    def _check_inputs(self, x, y):
+        """Checks the arrays or the first batch that `fit` or `evaluate` receives."""
         if isinstance(x, tf.data.Dataset):
             x = next(iter(x.take(1)), None)
-        images = x[0] if isinstance(x, (tuple, list)) else x
-        if hasattr(images, "dtype"):
-            check_images(images, self.image_shape)
+        if isinstance(x, (tuple, list)):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(x)
+        if hasattr(x, "dtype"):
+            check_images(x, self.image_shape)
+            if self.num_classes:
+                check_labels(y, self.num_classes)
 
 
 def _global_mean(values):

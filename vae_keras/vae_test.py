@@ -202,16 +202,27 @@ def test_own_networks_receive_the_training_flag():
     assert flags == [False]
 
 
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return keras.ops.zeros((1, 64)) + inputs[:, :1]
+
+
 def test_networks_that_do_not_fit_together_are_refused():
     encoder, decoder = own_networks()
     grey, colour = build_networks("mlp", SHAPE, 3), build_networks("mlp", (8, 8, 3), 2)
-    for pair in ((encoder, grey[1]), (encoder, colour[1]), (decoder, encoder)):
+    maps = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(4, 3)])
+    maps = keras.Model(maps.inputs, [maps.outputs[0]] * 2)
+    spatial = keras.Sequential([keras.Input((6, 6, 4)), keras.layers.Conv2DTranspose(1, 3)])
+    for pair in ((encoder, grey[1]), (encoder, colour[1]), (decoder, encoder), (maps, spatial)):
         with pytest.raises(ValueError, match="`encoder` must map images"):
             VAE(*pair)
     with pytest.raises(ValueError, match="must both take one-hot labels"):
         VAE(encoder, build_networks("mlp", SHAPE, 2, num_classes=3)[1])
-    with pytest.raises(ValueError, match="`decoder` must be a `keras.Model` with known input"):
-        VAE(encoder, keras.Sequential([keras.layers.Dense(64)]))
+    subclassed = Subclassed()
+    subclassed(np.zeros((1, 2), "float32"))
+    for unknown in (keras.Sequential([keras.layers.Dense(64)]), subclassed):
+        with pytest.raises(ValueError, match="`decoder` must be a functional or sequential"):
+            VAE(encoder, unknown)
 
 
 def test_conditional_outputs_depend_on_the_label(build_vae):
@@ -220,8 +231,14 @@ def test_conditional_outputs_depend_on_the_label(build_vae):
     z = np.zeros((3, 2), "float32")
     decoded = np.asarray(vae.decode(z, labels=np.arange(3)))
     assert not np.allclose(decoded[0], decoded[1])
-    with pytest.raises(ValueError, match="a conditional model needs `labels`"):
-        vae.sample(3)
+    for labels in (None, [0, 1, 3], [0, -1, 2], [0.0, 1.0, 2.0], [[0], [1], [2]]):
+        with pytest.raises(ValueError, match="a conditional model needs `labels`"):
+            vae.sample(3, labels)
+    with pytest.raises(ValueError, match="from 0 to 2, one for each image. Received: from 0 to 3"):
+        vae.fit(IMAGES[:2], np.array([0, 3]), verbose=0)
+    pairs = tf.data.Dataset.from_tensors((IMAGES[:2], np.array([0, 3])))
+    with pytest.raises(ValueError, match="Received: from 0 to 3"):
+        vae.evaluate(pairs, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +281,13 @@ def test_wrong_images_of_a_pipeline_are_refused(small_vae):
     later = tf.data.Dataset.from_tensor_slices(np.concatenate([good, bad])).batch(8)
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide grey levels by 255"):
         small_vae.fit(later, shuffle=False, verbose=0)
+
+
+def test_wrong_images_give_nan_where_xla_skips_the_check(small_vae):
+    small_vae.compile(optimizer="adam", jit_compile=True)
+    good, bad = (np.full((8, *SHAPE), level, "float32") for level in (0.5, 2.0))
+    assert np.isfinite(small_vae.train_on_batch(good)).all()
+    assert np.isnan(small_vae.train_on_batch(bad)).any()
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "plain"])
