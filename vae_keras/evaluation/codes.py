@@ -13,18 +13,17 @@ ACTIVE_UNIT_VARIANCE = 0.01
 USED_UNIT_NATS = 0.5
 
 
-def draw_codes(source, num_codes, seed=0):
+def draw_codes(source, num_codes):
     """Draws latent codes, the same in every run.
 
     Args:
-        source: a `Prior`, or a distribution fitted to codes, see `fitted`.
+        source: a `Prior` or a `fitted.SecondStage`.
         num_codes: number of codes.
-        seed: random seed.
 
     Returns:
         float32, `(num_codes, latent_dim)`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
 
     def draw(moments):
         mean, log_var = (np.asarray(moment) for moment in moments)

@@ -7,14 +7,16 @@ Representations", appendix B.
 """
 
 import numpy as np
+from scipy.special import entr
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 
+from vae_keras.evaluation.codes import ACTIVE_UNIT_VARIANCE
+
 NUM_BINS = 20
 NUM_TREES = 50
 NUM_VOTES, NUM_ALIKE = 800, 200
-MIN_VARIANCE = 0.01  # a dimension below it is inactive, as for `active_units`
 
 
 def disentanglement(codes, factors, nominal=()):
@@ -63,7 +65,7 @@ def mutual_information(codes, factors):
     """
     information = np.zeros((codes.shape[1], factors.shape[1]))
     for row, code in zip(information, codes.T, strict=True):
-        if code.var() > MIN_VARIANCE:
+        if code.var() > ACTIVE_UNIT_VARIANCE:
             inner_edges = np.linspace(code.min(), code.max(), NUM_BINS + 1)[1:-1]
             bins = np.digitize(code, inner_edges)
             row[:] = [mutual_info_score(bins, factor) for factor in factors.T]
@@ -101,7 +103,7 @@ def attribute_predictability(codes, factors, nominal=()):
         Kumar et al., 2018, "Variational Inference of Disentangled Latent Concepts from Unlabeled
         Observations", section 3.
     """
-    active = codes[:, codes.var(axis=0) > MIN_VARIANCE].astype("float64")
+    active = codes[:, codes.var(axis=0) > ACTIVE_UNIT_VARIANCE].astype("float64")
     gaps = []
     for number, factor in enumerate(factors.T):
         if number in nominal:
@@ -129,7 +131,7 @@ def dci(codes, factors):
         Eastwood & Williams, 2018, "A Framework for the Quantitative Evaluation of Disentangled
         Representations", section 2.
     """
-    active = codes.var(axis=0) > MIN_VARIANCE
+    active = codes.var(axis=0) > ACTIVE_UNIT_VARIANCE
     if not active.any():
         return {
             f"dci_{part}": 0.0 for part in ("disentanglement", "completeness", "informativeness")
@@ -153,7 +155,7 @@ def dci(codes, factors):
     }
 
 
-def factor_vae_score(codes, factors, seed=0):
+def factor_vae_score(codes, factors):
     """Computes how well the dimension that varies least identifies the factor held fixed.
 
     Each of 800 votes draws 200 images, with replacement, that share the value of one factor. It
@@ -167,10 +169,10 @@ def factor_vae_score(codes, factors, seed=0):
         Kim & Mnih, 2018, "Disentangling by Factorising", section 4.
     """
     variances = codes.var(axis=0)
-    active = codes[:, variances > MIN_VARIANCE]
+    active = codes[:, variances > ACTIVE_UNIT_VARIANCE]
     if not active.shape[1]:
         return 0.0
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     votes = np.zeros((active.shape[1], factors.shape[1]))
     for number in np.arange(NUM_VOTES) % factors.shape[1]:
         factor = factors[:, number]
@@ -187,7 +189,7 @@ def _concentration(importances):
     """
     sums = importances.sum(axis=1, keepdims=True)
     shares = importances / np.maximum(sums, 1e-12)
-    entropies = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)
+    entropies = entr(shares).sum(axis=1)
     return np.where(sums[:, 0] > 0, 1 - entropies / np.log(max(2, importances.shape[1])), 0.0)
 
 

@@ -82,8 +82,8 @@ def extract(judge, images):
     return judge.predict(_as_uint8(images), batch_size=BATCH_SIZE, verbose=0)
 
 
-def evaluate_fid(vae, test):
-    """Computes the FID of samples from the prior against test images.
+def evaluate_fid(vae, test, source=None):
+    """Computes the FID of samples against test images.
 
     The protocol is that of the VAE literature: 10,000 samples against the first 10,000 test images.
     InceptionV3 takes more than half an hour on one core, so FID is computed only on a GPU
@@ -95,6 +95,7 @@ def evaluate_fid(vae, test):
         test: pair `(images, labels)` of the test split, uint8 `(num_images, height, width,
             channels)` and integers `(num_images,)` or None. A conditional model draws its samples
             for these labels, repeated as needed.
+        source: where to draw codes from instead of the prior, such as a `fitted.SecondStage`.
 
     Returns:
         Dict of `fid`, `num_fid_images` and `num_fid_samples`. Empty if FID is off, or if the
@@ -119,7 +120,7 @@ def evaluate_fid(vae, test):
     except (OSError, ValueError) as error:
         print(f"FID is not computed: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return {}
-    codes = draw_codes(vae.prior, NUM_FID_IMAGES)
+    codes = draw_codes(source or vae.prior, NUM_FID_IMAGES)
     given = np.resize(labels, NUM_FID_IMAGES) if vae.num_classes else None
     samples = decode(vae, codes, given)
     distance = frechet_distance(*(_inception_features(inception, x) for x in (samples, images)))

@@ -21,7 +21,7 @@ from vae_keras.evaluation.images import (
     pixel_variance,
     sharpness,
 )
-from vae_keras.evaluation.likelihood import binary_nll, elbo_terms, gap_parts, nll
+from vae_keras.evaluation.likelihood import binary_nll, elbo_terms, gap_parts, is_plain, nll
 
 NUM_TRAIN_IMAGES = 10_000
 NUM_NLL_IMAGES = 1000
@@ -50,20 +50,20 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
         - `excess`, `train_excess`: for "bce", the reconstruction loss minus the entropy of the grey
           levels.
         - `binary_nll`, `num_binary_nll_images`, `num_binary_nll_samples`: for "bce", on the first
-          1,000 test images.
+          `num_nll_images` test images.
         - `nll`, `num_nll_images`, `num_nll_samples`: the same for the other likelihoods.
         - `bits_per_dim`, `elbo_bits_per_dim`: for "logistic", `nll` and the negative ELBO in bits
           per pixel and channel.
         - `exact_nll`, `refined_elbo`, `gap_approximation`, `gap_amortisation`,
-          `gap_amortisation_generalisation`, `gap_decoder`, `num_gap_images`: for an
-          unconditional "bce" model with two latent dimensions, on 2,000 images per split; see
+          `gap_amortisation_generalisation`, `gap_decoder`, `num_gap_images`: for a plain
+          "bce" model with two latent dimensions, on 2,000 images per split; see
           `likelihood.gap_parts`.
         - `mse`, `psnr`, `ssim`, `sharpness`: of reconstructions from `z_mean`, see `images`.
         - `explained_variance`: the share of the images' variance around their mean image that
           these reconstructions explain, at most 1.
         - `active_units`, `used_units`, `participation_ratio`: see `codes`.
         - `probe_accuracy`: accuracy of a probe fitted to the training codes, from 0 to 1; needs
-          labels.
+          images of two classes or more.
         - `num_parameters`, `num_test_images`: counts.
     """
     images, labels = test
@@ -73,14 +73,14 @@ def evaluate(vae, test, train, num_nll_images=NUM_NLL_IMAGES):
     metrics = {
         **_elbos(vae, test, train),
         **(_likelihood(vae, test, train, num_nll_images) if num_nll_images else {}),
-        **_reconstruction_quality(images, reconstruct(vae, images, labels)),
+        **_reconstruction_quality(images, decode(vae, z_mean, labels)),
         "active_units": active_units(z_mean),
         "used_units": used_units(spectrum),
         "participation_ratio": participation_ratio(spectrum),
         "num_parameters": sum(int(np.prod(weight.shape)) for weight in vae.trainable_weights),
         "num_test_images": len(images),
     }
-    if labels is not None:
+    if labels is not None and len(np.unique(train[1])) > 1:
         seen = encode(vae, *train)[0], train[1]
         metrics["probe_accuracy"] = probe_accuracy(seen, (z_mean, labels))
     return metrics
@@ -201,10 +201,10 @@ def _likelihood(vae, test, train, num_images):
         "num_binary_nll_images": len(first[0]),
         "num_binary_nll_samples": NUM_BINARY_NLL_SAMPLES,
     }
-    if vae.latent_dim == 2 and not vae.num_classes:  # each class would need a grid
-        test, train = (first_images(split, NUM_GAP_IMAGES) for split in (test, train))
+    if vae.latent_dim == 2 and is_plain(vae):
+        test, train = (images[:NUM_GAP_IMAGES] for images, _ in (test, train))
         metrics |= gap_parts(vae, train, test)
-        metrics["num_gap_images"] = len(test[0])
+        metrics["num_gap_images"] = len(test)
     return metrics
 
 

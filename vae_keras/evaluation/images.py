@@ -1,6 +1,7 @@
 """Measures of images and their reconstructions."""
 
 import numpy as np
+from scipy.special import entr
 
 from vae_keras.evaluation.batched import over_batches
 from vae_keras.runtime import tf
@@ -92,8 +93,8 @@ def grey_level_entropy(images):
         Nats/image, summed over pixels and channels, mean over images.
     """
     counts = np.bincount(images.ravel(), minlength=256) / len(images)
-    level = np.arange(1, 255) / 255  # black and white have no entropy
-    return float(counts[1:255] @ -(level * np.log(level) + (1 - level) * np.log(1 - level)))
+    level = np.arange(256) / 255
+    return float(counts @ (entr(level) + entr(1 - level)))
 
 
 def _compare(images, reconstructions):

@@ -8,6 +8,8 @@ from scipy.special import logsumexp
 from vae_keras.evaluation.batched import encode, over_batches
 from vae_keras.evaluation.images import grey_level_entropy
 from vae_keras.losses import LIKELIHOODS, kl_divergence
+from vae_keras.posteriors import DiagonalNormal
+from vae_keras.priors import StandardNormal
 from vae_keras.runtime import tf
 
 GRID_END, GRID_SIZE = 4.5, 451  # a spacing of 0.02
@@ -108,8 +110,8 @@ def binarise(images, seed=0):
     return (draws < images).astype("float32")
 
 
-def exact_nll(vae, images, labels=None):
-    """Computes the negative log-likelihood of a model with one or two latent dimensions.
+def exact_nll(vae, images):
+    """Computes the negative log-likelihood of a plain model with one or two latent dimensions.
 
     The integral over codes is a sum over a grid with spacing 0.02 in [-4.5, 4.5]. For "bce", the
     log-likelihoods are a single matrix product of images and logits, which takes half a minute for
@@ -117,48 +119,22 @@ def exact_nll(vae, images, labels=None):
     times slower.
 
     Args:
-        vae: a `VAE`.
+        vae: a `VAE` for which `is_plain` holds, with at most two latent dimensions.
         images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; only a conditional model needs them. Its grid is decoded
-            once for each class.
 
     Returns:
         Nats/image, mean over images.
 
     Raises:
-        ValueError: if the model has more than two latent dimensions.
+        ValueError: if the model is another one.
     """
-    return -float(_sum_over_grid(vae, images, labels)[0].mean())
+    return -float(_sum_over_grid(vae, images)[0].mean())
 
 
-def refined_elbo(vae, images, labels=None, starts="encoder"):
-    """Estimates the ELBO with the best diagonal normal posterior of each image.
-
-    Gradient steps improve each image's own `z_mean` and `z_log_var`; the decoder stays fixed. The
-    difference from the encoder's ELBO is the amortisation gap.
-
-    Args:
-        vae: a `VAE`.
-        images: uint8, or floats in [0, 1], `(num_images, height, width, channels)`.
-        labels: integers, `(num_images,)`; only a conditional model needs them.
-        starts: "encoder" starts at the encoder's posterior, and may end in a local optimum. "both"
-            moves the mean to the most probable code of the grid, see `exact_nll`, if the ELBO is
-            better there.
-
-    Returns:
-        Nats/image at beta 1, mean over images.
-
-    Raises:
-        ValueError: if `starts` is unknown, or "both" for a model with more than two latent
-            dimensions.
-
-    Reference:
-        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 4.2.
-    """
-    if starts not in ("encoder", "both"):
-        raise ValueError(f'`starts` must be "encoder" or "both". Received: {starts!r}')
-    codes = _sum_over_grid(vae, images, labels)[1] if starts == "both" else None
-    return float(_refine(vae, images, labels, codes)[1].mean())
+def is_plain(vae):
+    """Returns whether a `VAE` has a standard normal prior, a diagonal posterior and no labels."""
+    plain = type(vae.prior) is StandardNormal and type(vae.posterior) is DiagonalNormal
+    return plain and not vae.num_classes
 
 
 def gap_parts(vae, train, test):
@@ -180,29 +156,30 @@ def gap_parts(vae, train, test):
     All are in nats/image, and positive for a loss. They add up to the total gap.
 
     Args:
-        vae: a `VAE` with one or two latent dimensions.
-        train: the pair `(images, labels)` of training images, uint8
-            `(num_images, height, width, channels)` and integers `(num_images,)` or None.
-        test: the same for test images.
+        vae: a `VAE` for which `is_plain` holds, with one or two latent dimensions.
+        train: training images, uint8 `(num_images, height, width, channels)`.
+        test: test images, in the same form.
 
     Returns:
-        Dict of `exact_nll` and `refined_elbo`, both on test images, and the four parts.
+        Dict of the four parts, and of `exact_nll` and `refined_elbo`, the ELBO with the best
+        diagonal normal posterior of each image, both on test images. Gradient steps find these
+        posteriors, from the encoder's code or from the most probable code of the grid.
 
     Raises:
-        ValueError: if the model has more than two latent dimensions.
+        ValueError: if the model is another one.
 
     Reference:
-        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
+        Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", sections 3 and
+        4.2.
     """
-    images = np.concatenate([train[0], test[0]])  # together, to decode the grid once
-    labels = np.concatenate([train[1], test[1]]) if vae.num_classes else None
-    log_likelihoods, codes = _sum_over_grid(vae, images, labels)
-    amortised, refined = _refine(vae, images, labels, codes)
-    seen, unseen = slice(len(train[0])), slice(len(train[0]), None)
+    images = np.concatenate([train, test])  # together, to decode the grid once
+    log_likelihoods, codes = _sum_over_grid(vae, images)
+    amortised, refined = _refine(vae, images, codes)
+    seen, unseen = slice(len(train)), slice(len(train), None)
     amortisation = (refined - amortised)[seen].mean()
     decoder = log_likelihoods[seen].mean() - log_likelihoods[unseen].mean()
     if vae.likelihood == "bce":
-        decoder += grey_level_entropy(train[0]) - grey_level_entropy(test[0])
+        decoder += grey_level_entropy(train) - grey_level_entropy(test)
     parts = {
         "exact_nll": -log_likelihoods[unseen].mean(),
         "refined_elbo": refined[unseen].mean(),
@@ -216,71 +193,56 @@ def gap_parts(vae, train, test):
 
 def _importance_weighted_nll(vae, images, targets, labels, num_samples):
     """Returns the bound of `nll` for targets, with codes proposed by the posteriors of images."""
-
-    @tf.function(reduce_retracing=True)
-    def log_weights(images, targets, labels):
-        moments = vae.moments(images, labels)
-        return _log_weights(vae, targets, labels, moments, num_samples)
-
-    weights = over_batches(log_weights, images, targets, labels, batch_size=BATCH_SIZE)
-    return float(np.log(num_samples) - logsumexp(weights.astype("float64"), axis=1).mean())
+    moments = over_batches(vae.moments, images, labels)
+    weights = _log_weights(vae, targets, labels, moments, num_samples)
+    return float(np.log(num_samples) - logsumexp(weights, axis=1).mean())
 
 
-def _elbos(vae, images, labels, posterior):
+def _elbos(vae, images, posterior):
     """Returns the ELBO of each image, `(num_images,)`.
 
     The log-weights vary less than the reconstruction loss with the exact KL divergence.
     """
-
-    @tf.function(reduce_retracing=True)
-    def log_weights(images, labels, *moments):
-        return _log_weights(vae, images, labels, moments, NUM_ELBO_SAMPLES)
-
-    weights = over_batches(log_weights, images, labels, *posterior, batch_size=BATCH_SIZE)
-    return weights.mean(axis=1, dtype="float64")
+    return _log_weights(vae, images, None, posterior, NUM_ELBO_SAMPLES).mean(axis=1)
 
 
 def _log_weights(vae, images, labels, moments, num_samples):
-    """Returns draws of log p(x, z) - log q(z given x), `(batch_size, num_samples)`, in nats."""
+    """Returns draws of log p(x, z) - log q(z given x), `(num_images, num_samples)`, in nats."""
 
-    def draw(_):
-        z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
-        return z, -vae.reconstruction_loss(images, z, labels) - log_q
+    @tf.function(reduce_retracing=True)
+    def weigh(images, labels, *moments):
+        def draw(_):
+            z, log_q = vae.posterior.sample(moments, vae.prior, vae.sampler)
+            return z, -vae.reconstruction_loss(images, z, labels) - log_q
 
-    kinds = (tf.float32, tf.float32)
-    z, weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=kinds)
-    log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # all draws at once
-    return tf.transpose(weights + tf.reshape(log_prior, tf.shape(weights)))
+        kinds = (tf.float32, tf.float32)
+        z, weights = tf.map_fn(draw, tf.range(num_samples), fn_output_signature=kinds)
+        log_prior = vae.prior.log_prob(tf.reshape(z, (-1, vae.latent_dim)))  # all draws at once
+        return tf.transpose(weights + tf.reshape(log_prior, tf.shape(weights)))
+
+    weights = over_batches(weigh, images, labels, *moments, batch_size=BATCH_SIZE)
+    return weights.astype("float64")
 
 
-def _sum_over_grid(vae, images, labels):
-    """Returns log p(x), `(num_images,)`, and the likeliest codes, `(num_images, latent_dim)`."""
-    if vae.latent_dim > 2:
+def _sum_over_grid(vae, images):
+    """Returns log p(x), `(num_images,)`, and the likeliest codes, `(num_images, latent_dim)`.
+
+    The grid is decoded once, in blocks to bound the memory.
+    """
+    if vae.latent_dim > 2 or not is_plain(vae):
         raise ValueError(
-            "the exact likelihood is available for at most 2 latent dimensions; use `nll` or "
-            f"`binary_nll` for more. Received: a model with {vae.latent_dim}"
+            "the exact likelihood is available for unconditional models with at most 2 latent "
+            "dimensions, a standard normal prior and a diagonal normal posterior; use `nll` or "
+            f"`binary_nll` for others. Received: a model with {vae.latent_dim} latent dimensions, "
+            f"{type(vae.prior).__name__} and {type(vae.posterior).__name__}"
         )
     pixels = np.asarray(images, "float32") / (255 if images.dtype == np.uint8 else 1)
-    if not vae.num_classes or labels is None:  # a conditional model rejects missing labels
-        return _sum_over_grid_of_class(vae, pixels, None)
-    log_likelihoods = np.empty(len(pixels))
-    codes = np.empty((len(pixels), vae.latent_dim), "float32")
-    for label in np.unique(labels):
-        chosen = labels == label
-        sums = _sum_over_grid_of_class(vae, pixels[chosen], label)
-        log_likelihoods[chosen], codes[chosen] = sums
-    return log_likelihoods, codes
-
-
-def _sum_over_grid_of_class(vae, pixels, label):
-    """Decodes the grid once, in blocks to bound the memory."""
     axes = [np.linspace(-GRID_END, GRID_END, GRID_SIZE, dtype="float32")] * vae.latent_dim
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, vae.latent_dim)
     log_cell = vae.latent_dim * np.log(2 * GRID_END / (GRID_SIZE - 1) / np.sqrt(2 * np.pi))
 
     def sum_block(z):
-        labels = None if label is None else tf.fill(tf.shape(z)[:1], label)
-        joint = _log_likelihoods(vae, pixels, vae.logits(z, labels))
+        joint = _log_likelihoods(vae, pixels, vae.logits(z))
         joint -= 0.5 * tf.reduce_sum(tf.square(z), axis=-1)
         likeliest = tf.gather(z, tf.argmax(joint, axis=1))
         sums = tf.reduce_logsumexp(joint, axis=1), tf.reduce_max(joint, axis=1), likeliest
@@ -305,34 +267,31 @@ def _log_likelihoods(vae, pixels, logits):
     return -tf.map_fn(lambda image: loss(image[None], logits, *scale), pixels)
 
 
-def _refine(vae, images, labels, codes=None):
+def _refine(vae, images, codes):
     """Returns ELBOs with the encoder's and the refined posteriors, `(num_images,)` each.
 
     Refinement starts at the encoder's mean, or at the image's code in `codes` if that is better.
     """
-    z_mean, z_log_var = encode(vae, images, labels)
-    amortised = _elbos(vae, images, labels, (z_mean, z_log_var))
-    if codes is not None:
-        is_better = _elbos(vae, images, labels, (codes, z_log_var)) > amortised
-        z_mean = np.where(is_better[:, None], codes, z_mean)
-    refined = over_batches(
-        _refinement(vae), images, labels, z_mean, z_log_var, batch_size=BATCH_SIZE
-    )
-    return amortised, _elbos(vae, images, labels, refined)
+    z_mean, z_log_var = encode(vae, images)
+    amortised = _elbos(vae, images, (z_mean, z_log_var))
+    is_better = _elbos(vae, images, (codes, z_log_var)) > amortised
+    z_mean = np.where(is_better[:, None], codes, z_mean)
+    refined = over_batches(_refinement(vae), images, z_mean, z_log_var, batch_size=BATCH_SIZE)
+    return amortised, _elbos(vae, images, refined)
 
 
 def _refinement(vae):
     """Returns a function that refines posteriors by Adam, with a learning rate that falls to 0."""
 
     @tf.function(reduce_retracing=True)
-    def refine(images, labels, *posterior):
+    def refine(images, *posterior):
         # A step in `z_mean` is in units of the initial standard deviation.
         units = tf.stack([tf.exp(0.5 * posterior[1]), tf.ones_like(posterior[1])])
 
         def step(number, posterior, mean, square):
             with tf.GradientTape() as tape:
                 tape.watch(posterior)
-                loss = vae.reconstruction_loss(images, vae.sampler(posterior), labels)
+                loss = vae.reconstruction_loss(images, vae.sampler(posterior))
                 loss += kl_divergence(*posterior)
             gradient = tf.stack(tape.gradient(loss, posterior))
             mean = 0.9 * mean + 0.1 * gradient

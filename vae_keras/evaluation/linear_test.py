@@ -65,6 +65,9 @@ def test_measures_of_the_twin():
     # The noise, except for the share that the two codes reconstruct.
     np.testing.assert_allclose(measures["linear_mse"], NOISE**2 * 14 / 16, rtol=0.1)
     assert measures["linear_probe_accuracy"] > 0.85
+    many = draw(1200)  # a VAE's likelihood is measured on the first 1,000
+    found = linear_measures(TRAIN, VALIDATION, many, 2, None)["linear_nll"]
+    assert found == ProbabilisticPCA(TRAIN[0], 2).nll(many[0][:1000])
     assert 0 < measures["linear_fd_reconstructions"] < measures["linear_fd_samples"] + 0.01
 
 
@@ -73,5 +76,14 @@ def test_measures_that_do_not_apply_are_left_out():
     measures = linear_measures(*splits, 2, judge=None)
     assert set(measures) == {"linear_nll", "linear_mse", "linear_psnr", "linear_ssim"}
     assert linear_measures(*splits, 16, judge=None) == {}
-    with pytest.raises(ValueError, match="`latent_dim` must be at most 15"):
-        ProbabilisticPCA(TRAIN[0], 16)
+    one_class = [(images, np.zeros(len(images), int)) for images, _ in splits]
+    assert "linear_probe_accuracy" not in linear_measures(*one_class, 2, judge=None)
+
+
+def test_a_latent_size_without_variance_for_the_noise_is_refused():
+    dark = TRAIN[0].copy()
+    dark[:, 0, :2] = 7  # two of 16 pixels never vary
+    for images, latent_dim in ((TRAIN[0], 16), (TRAIN[0][:10], 9), (dark, 14)):
+        with pytest.raises(ValueError, match="leaves no variance for the noise"):
+            ProbabilisticPCA(images, latent_dim)
+        ProbabilisticPCA(images, latent_dim - 1)

@@ -4,7 +4,6 @@ from vae_keras.evaluation.judge import load_classifier
 from vae_keras.runtime import dtype_policy, keras
 
 VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3")
-BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # ImageNet means, grey levels
 
 
 def load_features(dataset, image_shape):
@@ -54,13 +53,13 @@ def build_vgg(image_shape, weights="imagenet"):
     """
     images = keras.Input(image_shape)
     with dtype_policy("float32"):
-        colours = [images[..., min(channel, image_shape[-1] - 1)] for channel in (2, 1, 0)]
-        pixels = [
-            255.0 * colour - mean for colour, mean in zip(colours, BLUE_GREEN_RED, strict=True)
-        ]
-        stacked = keras.ops.stack(pixels, axis=-1)
-        vgg = keras.applications.VGG16(
-            include_top=False, weights=weights, input_shape=(None, None, 3)
-        )
+        colours = keras.ops.repeat(255.0 * images, 3 // image_shape[-1], axis=-1)
+        pixels = keras.applications.vgg16.preprocess_input(colours)
+        try:
+            vgg = keras.applications.VGG16(
+                include_top=False, weights=weights, input_shape=(None, None, 3)
+            )
+        except Exception as error:  # Keras raises a bare one if a download fails
+            raise OSError(f"the weights of VGG16 are not available: {error}") from error
         maps = keras.Model(vgg.input, [vgg.get_layer(name).output for name in VGG_LAYERS])
-        return keras.Model(images, maps(stacked))
+        return keras.Model(images, maps(pixels))

@@ -36,7 +36,7 @@ def tensorboard(folder, pictures):
     Raises:
         ImportError: if `TENSORBOARD=1` and the package `tensorboard` is not installed.
     """
-    if os.environ.get("TENSORBOARD", "0") == "0":
+    if os.environ.get("TENSORBOARD") != "1":
         return []
     if find_spec("tensorboard") is None:
         raise ImportError("TENSORBOARD=1 needs the package tensorboard: pip install tensorboard")

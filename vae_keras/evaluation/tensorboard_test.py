@@ -9,8 +9,9 @@ IMAGES = np.zeros((4, 8, 8, 1), "uint8")
 def test_nothing_is_logged_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("TENSORBOARD", raising=False)
     assert tensorboard(tmp_path, (IMAGES, None)) == []
-    monkeypatch.setenv("TENSORBOARD", "0")
-    assert tensorboard(tmp_path, (IMAGES, None)) == []
+    for value in ("0", ""):
+        monkeypatch.setenv("TENSORBOARD", value)
+        assert tensorboard(tmp_path, (IMAGES, None)) == []
 
 
 def test_a_missing_package_is_reported_with_the_command_to_install_it(monkeypatch, tmp_path):
