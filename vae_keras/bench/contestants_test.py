@@ -26,8 +26,7 @@ def test_keras_trains_on_every_batch(kind):
 
 def test_ours_reports_its_machine_and_its_operations():
     described = contestants.start({"kind": "ours", **OPTIONS})
-    measured = contestants.measure()
-    assert measured["rate"] > 0 and 1e8 < measured["memory"] < 1e11
+    assert contestants.measure() > 0
     assert described["gpu"] is bool(tf.config.list_physical_devices("GPU"))
     assert described["device"] and described["threads"] >= 1
     networks = build_networks("residual", (8, 8, 3), contestants.LATENT_DIM)
@@ -69,14 +68,6 @@ def test_a_contestant_learns_and_is_evaluated_on_validation_images(kind):
     assert len(curve) == 3 and 0 < seconds[0] < seconds[1] < seconds[2]
     assert -64 * 0.7 < elbos[0] < elbos[2] < -10  # logits of 0 cost 0.69 nats per pixel
     assert len(contestants.learn({**options, "dataset": "digits"}, limit=0)) == 1
-
-
-def test_the_matrix_product_counts_its_operations(monkeypatch):
-    monkeypatch.setattr(contestants, "MATRIX_SIZE", 16)
-    contestant = contestants.matrix_product({"precision": "bfloat16"})
-    ends = []
-    contestant["train"](lambda: ends.append(True))
-    assert len(ends) == 2 and contestant["work"] == 8 * 2 * 16**3
 
 
 def test_operations_of_each_kind_are_counted():

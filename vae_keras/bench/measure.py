@@ -9,11 +9,9 @@ from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 
 from vae_keras.bench import contestants
-from vae_keras.figures import names
-from vae_keras.figures.style import StyledFigure, styled
+from vae_keras.figures import names, style
 from vae_keras.study import runs
 from vae_keras.study.execute import visible_gpus
 
@@ -43,11 +41,6 @@ LENGTHS = (1, 2, 3, 4)  # epochs of our training runs: the schedule of each ends
 LIMIT = 600  # seconds of training
 LEARNING = {name: {"batch_size": 128, **kind} for name, kind in TRAINING.items()}
 LEARNING[OURS]["batch_size"] = 64
-COSTS = {
-    **{f"batch size {size}": {"batch_size": size} for size in (32, 64, 128, 512)},
-    **{f"image size {size}": {"image_shape": (size, size, 1)} for size in (28, 32, 64)},
-    **{f"{number:,} images": {"num_images": number} for number in (1000, 10000, 60000)},
-}
 
 
 def main(arguments=None):
@@ -66,7 +59,8 @@ def main(arguments=None):
         known, others = table[table["part"] == part], table[table["part"] != part]
         for rows in PARTS[part](known):
             table = pd.concat([others, pd.DataFrame([{"part": part, **row} for row in rows])])
-            table.to_csv(path, index=False, float_format="%.6g")
+            with runs.atomic(path) as partial:
+                table.to_csv(partial, index=False, float_format="%.6g")
     path.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
     if "training" in set(table["part"]):
         draw(table).savefig(runs.images_folder() / "bench.png")
@@ -90,16 +84,6 @@ def measure_training(_, rounds=7):
                 ]
                 row |= spread("share", rate * facts[OURS]["operations"] / product)
             rows.append(row)
-    yield rows
-
-
-def measure_costs(_, rounds=3):
-    """Yields the rows of our images/s, one for each size."""
-    rows = []
-    for name, sizes in COSTS.items():
-        rates, facts = take_turns({OURS: SIZES | sizes | TRAINING[OURS]}, rounds)
-        measured = facts[OURS] | spread("rate", rates[OURS])
-        rows.append({"group": "by size", "name": name, **measured})
     yield rows
 
 
@@ -147,7 +131,7 @@ def _learn(name, options):
     return curve + [learn(epochs=most)[-1]] if most > LENGTHS[-1] else curve
 
 
-PARTS = {"training": measure_training, "cost": measure_costs, "quality": measure_quality}
+PARTS = {"training": measure_training, "quality": measure_quality}
 
 
 def take_turns(declared, rounds):
@@ -177,9 +161,7 @@ def take_turns(declared, rounds):
         rates, order = {name: [] for name in pools}, list(pools)
         for _ in range(rounds):
             for name in order:
-                measured = pools[name].submit(contestants.measure).result()
-                rates[name].append(measured["rate"])
-                facts[name]["memory"] = measured["memory"]
+                rates[name].append(pools[name].submit(contestants.measure).result())
             order.append(order.pop(0))  # another contestant begins the next round
     return {name: np.array(values) for name, values in rates.items()}, facts
 
@@ -193,19 +175,25 @@ def markdown(table):
     """Renders `bench.csv`: a table of the part `training`, its explanation, and `quality`."""
     rows = table[(table["part"] == "training") & table["name"].isin(TRAINING)]
     rows = rows.assign(cell=[_cell(row) for _, row in rows.iterrows()])
-    explanation = (
-        "Images/s, median over rounds; the multiple of stock Keras in the same round, with its "
-        "range; the share of the rate of matrix products in that precision."
-    )
-    parts = [_pivot(rows, "cell").fillna("").to_markdown(), explanation]
+    parts = []
+    if len(rows):
+        ours = rows[rows["name"] == OURS].iloc[0]
+        explanation = (
+            "Images/s in training, median over rounds; the speed relative to stock Keras in the "
+            "same round, with its range; and the share of the machine's rate of matrix products "
+            f"in that precision. Measured on {ours['device']} with {ours['threads']:.0f} threads."
+        )
+        parts = [_pivot(rows, "cell").fillna("").to_markdown(), explanation]
     learned = table[table["part"] == "quality"]
     for dataset, rows in learned.groupby("group", sort=False):
-        title = f"{names.label(dataset)}: seconds of training to an ELBO of validation images"
-        about = (
-            f"the multiple of stock Keras's speed, and the best ELBO in {LIMIT / 60:.0f} minutes"
+        number = rows["seed"].nunique()
+        seeds = f"{number} seeds, median and range" if number > 1 else "one seed"
+        text = (
+            f"{names.label(dataset)}: seconds of training, with compiling, until the ELBO of "
+            f"validation images reaches a value; the speed relative to stock Keras; and the best "
+            f"ELBO within {LIMIT / 60:.0f} minutes ({seeds})."
         )
-        seeds = f"Median over {rows['seed'].nunique():.0f} seeds, with the range"
-        parts += [f"{title}, {about}. {seeds}.", _learned(rows, TARGETS[dataset]).to_markdown()]
+        parts += [text, _learned(rows, TARGETS[dataset]).to_markdown()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -218,7 +206,7 @@ def _learned(rows, targets):
         with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
             ratios = times.rdiv(times[STOCK], axis=0).median()
         cells[f"to {target:g} nats/image"] = times.apply(_median, form="{:.0f}") + [
-            f" · {ratio:.1f}x" if ratio > 0 else "" for ratio in ratios
+            f" · {ratio:.1f}x" if 0 < ratio < np.inf else "" for ratio in ratios
         ]
     in_time = rows[rows["seconds"] <= LIMIT]
     best = in_time.pivot_table("elbo", "seed", "name", "max", sort=False)
@@ -226,11 +214,12 @@ def _learned(rows, targets):
 
 
 def _median(values, form):
-    """Renders the median over seeds and the range; infinity is "not reached"."""
-    middle, low, high = values.median(), values.min(), values.max()
-    if np.isinf(middle):
-        return "not reached"
-    return f"{form} ({form} to {form})".format(middle, low, high)
+    """Renders the median over seeds and, with several, the range; infinity is "not reached"."""
+    middle, low, high = (
+        form.format(value) if np.isfinite(value) else "not reached"
+        for value in (values.median(), values.min(), values.max())
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def _pivot(rows, values):
@@ -245,7 +234,7 @@ def _cell(row):
     return text + (f" · {row['share']:.0%}" if row["name"] == OURS else "")
 
 
-@styled
+@style.styled
 def draw(table):
     """Draws the multiples of stock Keras, with the range over rounds."""
     rows = table[table["part"] == "training"].dropna(subset="ratio")
@@ -253,7 +242,7 @@ def draw(table):
         below=rows["ratio"] - rows["ratio_low"], above=rows["ratio_high"] - rows["ratio"]
     )
     ratio, below, above = (_pivot(rows, name)[::-1] for name in ("ratio", "below", "above"))
-    figure, axes = plt.subplots(FigureClass=StyledFigure, figsize=(7, 3.5))
+    figure, ((axes,),) = style.panels(width=7, height=3.5)
     errors = np.stack([below.T, above.T], axis=1)
     ratio.plot.barh(ax=axes, xerr=errors, ylabel="", xlabel="images/s, multiple of stock Keras")
     return figure
