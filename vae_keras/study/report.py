@@ -35,8 +35,7 @@ def write_report():
     Returns:
         List of the paths written.
     """
-    runs.write_results()
-    table = runs.load_results()
+    table = runs.write_results()
     models, images = runs.models_folder(), runs.images_folder()
     written = [models / runs.RESULTS]
     for substitute in (False, True):
@@ -80,7 +79,7 @@ def reproductions_page(table):
         f"For MNIST's exact test images, this entropy is {reproductions.FLOORS['mnist']}; 45.38 is "
         "also quoted.",
         reproductions.markdown(reproductions.compare(table)),
-        f"{claims.METHOD} The adjustment covers the claims on this page, so a verdict can differ "
+        f"{claims.METHOD} The correction covers the claims on this page, so a verdict can differ "
         "from that on the same number in findings.md.",
     ]
     for name, entry in reproductions.REPRODUCTIONS.items():

@@ -70,7 +70,8 @@ def rise(measure, name, *values, **changes):
 
     A least-squares line is fitted to the measure against the ranks 0, 1, 2, ... of the values. The
     effect is the line's change from the first rank to the last, in the measure's unit. Any number
-    of values thus makes one test; for two, the effect is their difference.
+    of values thus makes one test. For two or three values the effect is the difference between the
+    last and the first: the middle one has weight 0.
 
     Args:
         measure: name of a column.
@@ -102,7 +103,11 @@ class Effect(NamedTuple):
 
 
 def margin(measure, dataset):
-    """Returns the smallest difference in a measure that matters."""
+    """Returns the smallest difference that matters, in the measure's unit.
+
+    Raises:
+        KeyError: if the measure has no margin.
+    """
     return MARGINS[measure] * (2 if measure in NATS and dataset in COLOUR else 1)
 
 
@@ -160,7 +165,7 @@ def decide(effect, adjusted, smallest):
 
     Args:
         effect: `Effect`, positive in the direction of the claim.
-        adjusted: its p-value, adjusted for the number of claims.
+        adjusted: its p-value, adjusted for the number of tests.
         smallest: the smallest difference that matters.
     """
     if -smallest <= effect.low and effect.high <= smallest:
