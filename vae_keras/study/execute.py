@@ -28,7 +28,7 @@ STOP_SECONDS = 5  # for runs to stop
 MAX_LINES = 16  # in the display
 LOG_SECONDS = 600  # between progress lines in a log
 # Runs that agree in these parameters take about the same time per epoch.
-ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction")
+ALIKE = ("dataset", "image_size", "architecture", "train_fraction", "evaluation_fraction", *BEYOND)
 _thread = threading.local()
 
 
@@ -88,16 +88,20 @@ def estimate(todo, records):
     known = {}
     for record in records:
         if "train_seconds" in record:
-            kind = tuple(record[name] for name in ALIKE)
+            kind = _kind(record)
             epoch_seconds = record["train_seconds"] / record["epochs"]
             known.setdefault(kind, []).append((epoch_seconds, record.get("evaluation_seconds", 0)))
     seconds = []
     for run in todo:
-        similar = sorted(known.get(tuple(run[name] for name in ALIKE), []))
+        similar = sorted(known.get(_kind(run), []))
         if similar:
             epoch_seconds, evaluation_seconds = similar[len(similar) // 2]  # the median
             seconds.append(run["epochs"] * epoch_seconds + evaluation_seconds + START_SECONDS)
     return sum(seconds), len(seconds)
+
+
+def _kind(run):
+    return tuple((BEYOND | run)[name] for name in ALIKE)
 
 
 def local_executor(jobs):

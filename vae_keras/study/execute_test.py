@@ -65,7 +65,7 @@ def test_runs_are_executed_once_with_their_parameters(notebook, valid, models, c
     assert records[0]["threads"] == str(max(1, execute.num_cores() // 2))
     assert (models / records[0]["run"] / path.name).exists()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("[1/2] Fashion-MNIST, z 2, beta 1, seed ") and len(lines) == 2
+    assert lines[0].startswith("[1/2] Fashion-MNIST, z 2, beta 1, ") and len(lines) == 2
     assert execute_all(path, todo[1]) == ({}, [])
     assert execute_all(path, todo[0], force=True) == ({}, [])
     again = [runs.read_record(models / runs.run_name(run)) for run in todo]

@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from vae_keras.data.catalogue import DATASETS, SPRITES
+from vae_keras.data.catalogue import DATASETS, SPRITES, is_own
 from vae_keras.figures import names
 from vae_keras.study import reproductions, runs
 from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, check_parameters
@@ -35,10 +35,15 @@ RECIPE = {
     "learning_rate_schedule": "linear",
     "train_fraction": 1.0,
 }
-# Epochs of the budget `study`; a user's own images are trained for `OWN_EPOCHS`.
-EPOCHS = {"fashion_mnist": 18, "cifar10": 18, "mnist": 18, "svhn": 18, "digits": 30, "photos": 12}
-EPOCHS |= {"sprites": 12, "dsprites": 12}
-OWN_EPOCHS = 12
+# Epochs of the budget `study`.
+EPOCHS = {
+    "fashion_mnist": 18,
+    "cifar10": 18,
+    "mnist": 18,
+    "svhn": 18,
+    "sprites": 12,
+    "dsprites": 12,
+}
 BUDGETS = {
     # Evaluating part of the test images skips the slowest measures.
     "quick": {"epochs": 4, "train_fraction": 0.05, "evaluation_fraction": 0.5},
@@ -47,13 +52,13 @@ BUDGETS = {
 }
 # The budget whose runs the README and the notebooks show.
 SHOWN_BUDGET = "study"
-# Embedded data sets can replace those that need a network. The first two are small, so their runs
-# use all images and a fixed number of epochs, whatever the budget.
-SUBSTITUTES = {
+# Small data sets are trained on all images for a fixed number of epochs, whatever the budget, and
+# so are a user's own.
+SMALL = {
     "digits": {"epochs": 60, "train_fraction": 1.0, "evaluation_fraction": 0.99},
     "photos": {"epochs": 6, "train_fraction": 1.0, "evaluation_fraction": 0.99},
-    "sprites": {},
 }
+OWN = {"epochs": 12, "train_fraction": 1.0}
 
 MMD_WEIGHT = 1000.0  # the beta of the objective "mmd", see Zhao et al., 2019, section 6
 PERCEPTUAL_WEIGHT, LADDER_FREE_BITS = 1.0, 0.05
@@ -137,8 +142,7 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
     Args:
         sweep: name of one of `SWEEPS`.
         budget: name of one of `BUDGETS`.
-        substitute: whether to replace each data set that needs a network with an embedded one,
-            trained with the settings in `SUBSTITUTES`.
+        substitute: whether to replace each data set that needs a network with an embedded one.
         dataset: data set that replaces those of the sweep, for example `folder:/path/to/images`.
 
     Returns:
@@ -154,13 +158,11 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
     for grid in SWEEPS[sweep]:
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            if dataset is not None:
-                settings["dataset"] = dataset
-            epochs = EPOCHS.get(settings["dataset"], OWN_EPOCHS)
-            parameters = {**FIXED, **RECIPE, "epochs": epochs, **BUDGETS[budget], **settings}
-            if substitute:
-                name = DATASETS[parameters["dataset"]]["substitute"] or parameters["dataset"]
-                parameters |= {"dataset": name, **SUBSTITUTES[name]}
+            name = dataset or settings["dataset"]
+            name = (substitute and DATASETS[name]["substitute"]) or name
+            epochs = {"epochs": EPOCHS.get(name)}
+            parameters = {**FIXED, **RECIPE, **epochs, **BUDGETS[budget], **settings}
+            parameters |= {"dataset": name, **(OWN if is_own(name) else SMALL.get(name, {}))}
             parameters = check_parameters(**parameters)
             declared[runs.run_name(parameters)] = parameters
     return sorted(declared.values(), key=lambda parameters: parameters["seed"])
@@ -196,6 +198,7 @@ def finished_runs(table, sweep, budget):
         raise FileNotFoundError(
             f"no run of the sweep {sweep!r} with the budget {budget!r} is finished. Train them "
             f"with `make sweep SWEEP={sweep} BUDGET={budget}`"
+            + (", and set VAE_KERAS_MODELS to its folder, models/quick" * (budget == "quick"))
         )
     return rows
 
@@ -255,13 +258,14 @@ def title(parameters):
     Args:
         parameters: dict of all `PARAMETERS`.
     """
-    parameters = BEYOND | parameters
-    shown = ("likelihood", "architecture", "conditional", "warmup_epochs", "kl_cycles", *BEYOND)
+    parameters, usual = BEYOND | parameters, FIXED | RECIPE
+    named = {"dataset", "latent_dim", "beta", "seed", "train_fraction", "evaluation_fraction"}
+    shown = [name for name in ALL_PARAMETERS if name in usual and name not in named]
     words = [
         names.label(parameters["dataset"]),
         f"z {parameters['latent_dim']}",
         f"beta {parameters['beta']:g}",
-        phrase({name: parameters[name] for name in shown if parameters[name] != FIXED[name]}),
+        phrase({name: parameters[name] for name in shown if parameters[name] != usual[name]}),
         f"seed {parameters['seed']}",
     ]
     return ", ".join(word for word in words if word)

@@ -69,7 +69,14 @@ def test_a_sweep_runs_on_own_images():
     declared = sweeps.declared_runs("quick", "study", dataset="folder:/path/to/birds")
     assert {run["dataset"] for run in declared} == {"folder:/path/to/birds"}
     assert len(declared) == len(sweeps.declared_runs("quick", "study")) / 2
-    assert declared[0]["epochs"] == sweeps.OWN_EPOCHS
+    for budget, fraction in (("study", 1.0), ("quick", 0.5)):
+        run = sweeps.declared_runs("quick", budget, dataset="folder:/path/to/birds")[0]
+        assert (run["epochs"], run["train_fraction"]) == (12, 1.0)  # there may be few images
+        assert run["evaluation_fraction"] == fraction
+    run = sweeps.declared_runs("quick", dataset="digits")[0]
+    assert (run["epochs"], run["train_fraction"]) == (60, 1.0)
+    run = sweeps.declared_runs("quick", dataset="mnist")[0]
+    assert (run["epochs"], run["train_fraction"]) == (4, 0.05)
 
 
 def test_an_unknown_name_is_rejected():
@@ -88,6 +95,8 @@ def test_finished_runs_are_in_declared_order_and_an_error_names_the_cure():
     assert list(sweeps.finished_runs(table, "latent_dim", "study")["run"]) == names[::-1]
     with pytest.raises(FileNotFoundError, match="with `make sweep SWEEP=beta BUDGET=full`"):
         sweeps.finished_runs(table, "beta", "full")
+    with pytest.raises(FileNotFoundError, match="set VAE_KERAS_MODELS to its folder, models/quick"):
+        sweeps.finished_runs(table, "beta", "quick")
 
 
 def test_a_description_separates_varied_from_common_parameters():
@@ -100,7 +109,10 @@ def test_a_description_separates_varied_from_common_parameters():
 
 
 def test_the_title_of_a_run_is_short(valid):
+    valid = valid | sweeps.RECIPE
     assert sweeps.title(valid) == "Fashion-MNIST, z 2, beta 1, seed 0"
+    title = sweeps.title(valid | {"free_bits": 0.05, "learning_rate": 0.002})
+    assert title == "Fashion-MNIST, z 2, beta 1, free bits 0.05, learning rate 0.002, seed 0"
     title = sweeps.title(valid | {"prior": "vamp"})
     assert title == "Fashion-MNIST, z 2, beta 1, VampPrior, seed 0"
     changes = {"likelihood": "sigma", "conditional": True, "dataset": "folder:/path/to/birds"}
