@@ -9,7 +9,7 @@ import papermill
 import pytest
 
 from vae_keras.study import sweeps
-from vae_keras.study.parameters import PARAMETERS, check_parameters
+from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, PARAMETERS, check_parameters
 
 FOLDER = Path(__file__).parent
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -146,11 +146,15 @@ def test_nothing_depends_on_the_working_directory(notebook):
         assert not re.search(r"""chdir|getcwd|["'](?:\.\.?/|models/|images/)""", cell.source)
 
 
-def test_training_notebook_has_the_parameters_of_a_run():
-    found = papermill.inspect_notebook(str(sweeps.NOTEBOOK))
-    assert tuple(found) == PARAMETERS
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [(sweeps.NOTEBOOK, PARAMETERS), (sweeps.NOTEBOOK_BEYOND, ALL_PARAMETERS)],
+)
+def test_training_notebooks_have_the_parameters_of_a_run(path, parameters):
+    found = papermill.inspect_notebook(str(path))
+    assert tuple(found) == parameters
     defaults = {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
-    assert check_parameters(**defaults) == defaults
+    assert {**BEYOND, **check_parameters(**defaults)}.items() >= defaults.items()
     assert all(entry["help"] for entry in found.values())
 
 
