@@ -98,6 +98,10 @@ def participation_ratio(spectrum):
     Returns:
         `sum(spectrum)**2 / sum(spectrum**2)`: 1 if one dimension holds all of it, `latent_dim` if
         all hold equal parts, 0 if the divergence is 0.
+
+    Reference:
+        Gao et al., 2017, "A Theory of Multineuronal Dimensionality, Dynamics and Measurement",
+        which applies it to variances.
     """
     squares = np.square(spectrum).sum()
     return float(np.sum(spectrum) ** 2 / squares) if squares else 0.0

@@ -50,7 +50,8 @@ def sharpness(images, reconstructions):
     Returns:
         Variance of the Laplacian of the reconstructions, divided by that of the images: 1 if they
         are equally sharp, near 0 if the reconstructions are blurred. Each variance is taken over
-        the pixels of one channel, and averaged over images and channels.
+        the pixels of one channel, and averaged over images and channels. NaN for images without any
+        detail.
 
     Reference:
         Pertuz et al., 2013, "Analysis of Focus Measure Operators for Shape-from-Focus",

@@ -67,8 +67,9 @@ def build_classifier(image_shape, num_classes, dtype="float32"):
 def train_judge(dataset, seed=0, epochs=None):
     """Trains the judge of a data set on its training images.
 
-    The images are shifted at random and, except for digits, mirrored. Training uses Keras's global
-    dtype policy; the judge itself computes in float32, for the same results on every machine.
+    The images are shifted at random and, for Fashion-MNIST and CIFAR-10, mirrored. Training uses
+    Keras's global dtype policy; the judge itself computes in float32, for the same results on every
+    machine.
 
     Args:
         dataset: a key of `DATASETS`.

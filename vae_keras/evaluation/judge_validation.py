@@ -35,9 +35,9 @@ photographs apart.
 
 ## What a judge does not detect
 
-The rows named "unseen" show sets of images that are wrong and yet score as well as real images, or
-nearly so. A generator that copies training images, or that repeats a fifth as many images five
-times, scores like a perfect one. The judge was trained to ignore shifts and, except on digits,
+The rows named "unseen" show distorted sets that score as well, or nearly as well, as real images. A
+generator that copies training images, or that shows a fifth as many images five times each, scores
+like a perfect one. The judge was trained to ignore shifts and, on Fashion-MNIST and CIFAR-10,
 mirroring. A distance compares only the means and covariances of the features.
 """
 

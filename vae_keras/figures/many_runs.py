@@ -90,7 +90,7 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
     """Draws reconstruction quality against the rate, with one row of panels per data set.
 
     Points are means over seeds. Each is labelled with its value of the swept parameter if there is
-    room. Otherwise the figure is like that of `sweep_curves`.
+    room. In all other respects the figure is like that of `sweep_curves`.
 
     Args:
         table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`, the
@@ -172,7 +172,7 @@ def epoch_curves(histories, measures, title=None):
 
 @style.styled
 def forest(verdicts, title=None):
-    """Draws the difference that tests each claim, with its 95 % interval, in units of the margin.
+    """Draws, for each claim, the difference that tests it, with its 95 % interval, in margins.
 
     Args:
         verdicts: `pandas.DataFrame` with one row per claim and data set and the columns
@@ -189,7 +189,10 @@ def forest(verdicts, title=None):
             _draw_verdict(axes, row, place + number)
         place += len(rows) + 0.6
     axes.set_yticks([*middles], [*middles.values()])
-    axes.set(ylim=(place - 0.8, -0.8), xlabel="difference, in multiples of the margin")
+    axes.set(
+        ylim=(place - 0.8, -0.8),
+        xlabel="difference in the direction of the claim, in multiples of the margin",
+    )
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(PLAIN)
     axes.grid(axis="y", visible=False)

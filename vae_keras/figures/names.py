@@ -122,11 +122,11 @@ def label(name):
     """Returns the display name of a value or a column: "Fashion-MNIST", "latent size".
 
     `"mse"` and `"elbo"` name both a setting and a measure. Here they name the setting, such as the
-    likelihood "unit variance"; use `heading("mse")` for the measure. `"folder:/path/to/birds"` is
-    shown as "birds", and any unknown text as it is.
+    likelihood "unit variance"; use `heading("mse")` for the measure. `"folder:/path/to/birds"` and
+    `"/path/to/birds.npz"` are shown as "birds", and any unknown text as it is.
     """
-    if name.startswith("folder:"):
-        return name.rstrip("/").rpartition("/")[2]
+    if name.startswith("folder:") or name.endswith(".npz"):
+        return name.removesuffix(".npz").rstrip("/").rpartition("/")[2]
     return VALUES.get(name) or (heading(name) if name in COLUMNS else name)
 
 

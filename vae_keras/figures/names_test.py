@@ -10,6 +10,7 @@ LABELS = {
     "psnr": "PSNR (dB)",
     "elbo": "ELBO",
     "folder:/home/me/birds/": "birds",
+    "/home/me/birds.npz": "birds",
     "z_1": "z_1",
 }
 

@@ -109,7 +109,9 @@ def class_examples(images, labels, class_names, num_examples=8, title=None):
     check_labels(labels, images)
     chosen = [np.flatnonzero(np.equal(labels, n))[:num_examples] for n in range(len(class_names))]
     rows = zip(class_names, (np.asarray(images)[places] for places in chosen), strict=True)
-    return image_rows(dict(rows), title)
+    figure = image_rows(dict(rows), title)
+    figure.axes[0].set_yticklabels(class_names)  # a class may have the name of a setting
+    return figure
 
 
 def check_labels(labels, images):

@@ -128,11 +128,6 @@ def test_incompatible_choices_beyond_are_rejected(changes, message, valid):
         check_parameters(**{**valid, **changes})
 
 
-def test_own_images_are_a_valid_data_set(valid):
-    for dataset in ("folder:/path/to birds", "/path/to/birds.npz"):
-        assert check_parameters(**{**valid, "dataset": dataset})["dataset"] == dataset
-
-
 def test_zero_beta_and_a_warmup_of_half_an_epoch_are_valid(valid):
     check_parameters(**{**valid, "beta": 0, "warmup_epochs": 0.5, "epochs": 1})
 

@@ -164,7 +164,8 @@ def describe_codes(vae, images, labels, dataset):
     Returns:
         Dict of arrays: `z_mean`, `(num_images, latent_dim)`; `spectrum` and `order`, see
         `codes.kl_spectrum`; for an unconditional model, also the Gaussians of `codes.fit_mixture`
-        as `weights`, `means` and `roots`, the lower triangular Cholesky factors of the covariances.
+        as `weights`, `(num_components,)`; `means`, `(num_components, latent_dim)`; and `roots`, the
+        lower triangular Cholesky factors of the covariances, a matrix for each component.
     """
     z_mean, z_log_var = batched.encode(vae, images, labels)
     spectrum, order = codes.kl_spectrum(z_mean, z_log_var)

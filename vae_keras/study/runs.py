@@ -121,7 +121,7 @@ def finish_run(folder, metrics):
 
 
 def fail_run(parameters, reason, again=False):
-    """Writes `failed.json`: why a run failed, and after how many epochs. Ignores a full disk.
+    """Writes `failed.json`: why a run failed. Ignores a full disk.
 
     Args:
         parameters: dict of all `PARAMETERS`.
@@ -129,17 +129,16 @@ def fail_run(parameters, reason, again=False):
         again: whether the next sweep retries the run even without `--retry-failed`.
     """
     folder = models_folder() / run_name(parameters)
-    failure = {"reason": reason, "epochs": last_epoch(folder)[0], "again": again}
     with contextlib.suppress(OSError):
-        write_json(folder / "failed.json", failure)
+        write_json(folder / "failed.json", {"reason": reason, "again": again})
 
 
 def read_failure(parameters):
-    """Returns the content of `failed.json`, or `None` if there is no readable one."""
+    """Returns `reason` and `again` of a failed run, a dict, or `None` without a readable record."""
     path = models_folder() / run_name(parameters) / "failed.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         failure = json.loads(path.read_text(encoding="utf-8"))
-        return {name: failure[name] for name in ("reason", "epochs", "again")}
+        return {name: failure[name] for name in ("reason", "again")}
 
 
 def is_finished(parameters):
