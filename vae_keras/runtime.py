@@ -50,20 +50,18 @@ BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 
-def configure(precision=None, threads=None):
+def configure(precision=None):
     """Sets precision, threads and GPU memory for this process; call it before any tensor is made.
 
     Args:
         precision: "float32" or "mixed_bfloat16"; by default `$VAE_KERAS_PRECISION`, otherwise
             `native_precision()`.
-        threads: number of TensorFlow's threads, at least 1; by default `$VAE_KERAS_THREADS`,
-            otherwise TensorFlow's own choice.
 
     Returns:
         `describe()`.
 
     Raises:
-        ValueError: if the precision is unknown or the number of threads is not a positive integer.
+        ValueError: if the precision is unknown, or `$VAE_KERAS_THREADS` is not a positive integer.
     """
     precision = precision or os.environ.get("VAE_KERAS_PRECISION") or native_precision()
     if precision not in PRECISIONS:
@@ -71,12 +69,11 @@ def configure(precision=None, threads=None):
             f"unknown precision {precision!r}. Valid values of `precision` and of "
             f"VAE_KERAS_PRECISION: {', '.join(PRECISIONS)}"
         )
-    threads = threads if threads is not None else os.environ.get("VAE_KERAS_THREADS") or None
-    if threads is not None:
-        if not str(threads).isdigit() or int(threads) < 1:
+    threads = os.environ.get("VAE_KERAS_THREADS")
+    if threads:
+        if not threads.isdigit() or int(threads) < 1:
             raise ValueError(
-                "`threads` and VAE_KERAS_THREADS must be a whole number, at least 1. "
-                f"Received: {threads!r}"
+                f"VAE_KERAS_THREADS must be a whole number, at least 1. Received: {threads!r}"
             )
         tf.config.threading.set_intra_op_parallelism_threads(int(threads))
         tf.config.threading.set_inter_op_parallelism_threads(int(threads))
