@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import itables
-import pandas as pd
 import papermill
 import yaml
 from itables.javascript import generate_init_offline_itables_html
@@ -205,20 +204,17 @@ def results(table):
         table: `pandas.DataFrame` of `runs.load_results`.
     """
     rows = runs.select(table, sweeps.declared_runs("study", sweeps.SHOWN_BUDGET))
+    if rows.empty:
+        return "No run of the study is finished yet.\n"
     rows = rows.sort_values(["dataset", "likelihood", "elbo"], ascending=[True, True, False])
-    settings = [name for name in PARAMETERS if name != "seed" and rows[name].nunique() > 1]
-    measures = [name for name in MEASURES if name in rows and rows[name].notna().any()]
-    cells = [
-        {name: names.format_value(name, seeds[name].iloc[0]) for name in settings}
-        | {"seeds": len(seeds)}
-        | {name: tables.spread(name, seeds[name]) for name in measures}
-        for _, seeds in rows.groupby(settings, sort=False)
-    ]
+    settings = [name for name in PARAMETERS if name != "seed"]
+    shown, first = tables.cells(rows, [*settings, *MEASURES])
+    counts = rows.groupby(list(shown.columns[:first]), sort=False).size()
+    shown.insert(first, "seeds", counts.to_numpy())
     by_mean = itables.JavascriptFunction(
         "function (text, kind) { return kind === 'display' ? text : parseFloat(text) || -1e9; }"
     )
-    shown = pd.DataFrame(cells).rename(columns=names.heading)
-    first = len(settings)
+    shown = shown.rename(columns=names.heading)
     table_html = itables.to_html_datatable(
         shown,
         connected=False,

@@ -85,9 +85,3 @@ def test_stand_ins_have_the_form_of_the_real_sets(tmp_path):
     digits = embedded.read_embedded("digits")
     x = np.load(tmp_path / "new" / "folder" / "mnist.npz")["x_train"]
     np.testing.assert_array_equal(x[:, 3:26:3, 3:26:3], digits["x_train"][:50, ..., 0])
-
-
-@pytest.mark.parametrize(("num_train", "num_test"), [(9, 1), (1438, 1), (10, 0), (10, 361)])
-def test_stand_ins_cannot_be_larger_than_what_they_are_made_of(tmp_path, num_train, num_test):
-    with pytest.raises(ValueError, match="`num_train` must be from 10 to 1437 and `num_test`"):
-        embedded.write_stand_ins(tmp_path, num_train, num_test)

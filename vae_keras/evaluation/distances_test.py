@@ -133,12 +133,17 @@ def test_inception_gets_large_colour_images_around_zero(channels):
 
 @pytest.mark.parametrize("setting", [None, "", "0"])
 def test_fid_is_off_without_a_gpu_or_a_request(monkeypatch, capsys, setting):
+    devices = []
+    monkeypatch.setattr(distances.tf.config, "list_physical_devices", lambda kind: devices)
     if setting is None:
         monkeypatch.delenv("VAE_KERAS_FID", raising=False)
     else:
         monkeypatch.setenv("VAE_KERAS_FID", setting)
     assert distances.evaluate_fid(None, (IMAGES, LABELS)) == {}
     assert capsys.readouterr().err == ""
+    devices.append("GPU:0")
+    assert distances.evaluate_fid(None, (IMAGES[:2], LABELS[:2])) == {}
+    assert ("needs more than" in capsys.readouterr().err) == (setting != "0")
 
 
 def test_one_line_says_why_there_is_no_fid(small_inception, monkeypatch, capsys):

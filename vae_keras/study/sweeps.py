@@ -212,6 +212,8 @@ def describe(rows):
     Returns:
         Markdown: the parameters that vary, with their values, then those common to all runs.
     """
+    if rows.empty:
+        return "No run is finished."
     varied, common = [], []
     for name in ALL_PARAMETERS:
         values = sorted(rows[name].unique())

@@ -106,6 +106,7 @@ def test_a_description_separates_varied_from_common_parameters():
     assert varied.startswith("**Runs: 12** over data set CIFAR-10, Fashion-MNIST; ")
     assert "class labels no, yes" in varied and "seed 0, 1, 2" in varied
     assert "latent size 32" in common and "epochs 18" in common and "free bits" not in text
+    assert sweeps.describe(rows[:0]) == "No run is finished."
 
 
 def test_the_title_of_a_run_is_short(valid):

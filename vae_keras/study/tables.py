@@ -30,6 +30,20 @@ def markdown(rows, columns):
     """
     if rows.empty:
         return "No run is finished."
+    texts, num_parameters = cells(rows, columns)
+    return render(texts.to_numpy(), texts.columns, left=num_parameters)
+
+
+def cells(rows, columns):
+    """Renders runs as text, with a row for each setting, averaged over seeds.
+
+    Args:
+        rows: `pandas.DataFrame` of `runs.select`, at least one run.
+        columns: as for `markdown`.
+
+    Returns:
+        `pandas.DataFrame` of text, and the number of its columns that are parameters, the first.
+    """
     parameters = [column for column in columns if column in ALL_PARAMETERS]
     varying = [column for column in parameters if rows[column].nunique() > 1] or parameters[:1]
     measures = [
@@ -37,12 +51,12 @@ def markdown(rows, columns):
         for column in columns
         if column not in parameters and column in rows and rows[column].notna().any()
     ]
-    cells = [
+    texts = [
         [names.format_value(column, seeds[column].iloc[0]) for column in varying]
         + [spread(column, seeds[column]) for column in measures]
         for _, seeds in rows.groupby(varying, sort=False)
     ]
-    return render(cells, [*varying, *measures], left=len(varying))
+    return pd.DataFrame(texts, columns=[*varying, *measures]), len(varying)
 
 
 def measured(rows, *columns):
