@@ -193,7 +193,7 @@ def markdown(table):
             f"validation images reaches a value; the speed relative to stock Keras; and the best "
             f"ELBO within {LIMIT / 60:.0f} minutes ({seeds})."
         )
-        parts += [text, _learned(rows, TARGETS[dataset]).to_markdown()]
+        parts += [text, _learned(rows, TARGETS[dataset]).to_markdown(disable_numparse=True)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -245,4 +245,5 @@ def draw(table):
     figure, ((axes,),) = style.panels(width=7, height=3.5)
     errors = np.stack([below.T, above.T], axis=1)
     ratio.plot.barh(ax=axes, xerr=errors, ylabel="", xlabel="images/s, multiple of stock Keras")
+    axes.legend(title=None)
     return figure
