@@ -20,7 +20,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
-    """An installation outside a checkout, and a server that publishes `judges/a.keras`."""
+    """The folder of a server that publishes `judges/a.keras`, outside a checkout."""
     folder = tmp_path / "server"
     (folder / "judges").mkdir(parents=True)
     (folder / "judges" / "a.keras").write_bytes(CONTENT)
@@ -33,7 +33,8 @@ def remote(tmp_path, monkeypatch):
     handler = functools.partial(Quiet, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(published, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
+        yield folder
         server.shutdown()
 
 
@@ -42,47 +43,46 @@ def cached(tmp_path):
 
 
 def test_a_file_is_downloaded_once(remote, tmp_path, capfd):
-    folder, url = remote
-    path = published.fetch("judges/a.keras", url)
+    path = published.fetch("judges/a.keras")
     assert path.read_bytes() == CONTENT and cached(tmp_path) == [path]
-    (folder / "judges" / "a.keras").unlink()
-    assert published.fetch("judges/a.keras", url) == path
+    (remote / "judges" / "a.keras").unlink()
+    assert published.fetch("judges/a.keras") == path
     path.write_bytes(b"damaged")
-    (folder / "judges" / "a.keras").write_bytes(CONTENT)
-    assert published.fetch("judges/a.keras", url).read_bytes() == CONTENT
+    (remote / "judges" / "a.keras").write_bytes(CONTENT)
+    assert published.fetch("judges/a.keras").read_bytes() == CONTENT
     assert capfd.readouterr() == ("", "")
 
 
 def test_another_sha256_is_refused_and_nothing_stays(remote, tmp_path):
-    folder, url = remote
-    (folder / "judges" / "a.keras").write_bytes(b"something else")
+    (remote / "judges" / "a.keras").write_bytes(b"something else")
     with pytest.raises(OSError, match="could not download .*does not match"):
-        published.fetch("judges/a.keras", url)
+        published.fetch("judges/a.keras")
     assert cached(tmp_path) == []
 
 
 def test_what_is_not_there_is_named_with_the_cure(remote, tmp_path):
     with pytest.raises(OSError, match="404.* put the file at .*judges/missing.keras"):
-        published.fetch("judges/missing.keras", remote[1])
+        published.fetch("judges/missing.keras")
     assert cached(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["../a.keras", "/etc/passwd", "judges/../judges/a.keras", "b"])
 def test_only_published_names_are_looked_up(remote, name):
     with pytest.raises(ValueError, match="must be a published file: judges/a.keras"):
-        published.fetch(name, remote[1])
+        published.fetch(name)
 
 
 def test_a_checkout_has_its_own_files_and_they_are_checked(remote):
     path = published.MODELS / "judges" / "a.keras"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    assert published.fetch("judges/a.keras", "http://127.0.0.1:9/") == path
+    (remote / "judges" / "a.keras").unlink()  # nothing is downloaded
+    assert published.fetch("judges/a.keras") == path
     path.write_bytes(b"retrained")
     with pytest.raises(OSError, match="not the published file"):
-        published.fetch("judges/a.keras", "http://127.0.0.1:9/")
+        published.fetch("judges/a.keras")
     published.register(path)
-    assert published.fetch("judges/a.keras", "http://127.0.0.1:9/") == path
+    assert published.fetch("judges/a.keras") == path
     assert len(published.REGISTRY.read_text().splitlines()) == 2
 
 

@@ -135,7 +135,7 @@ def test_a_missing_data_folder_is_an_error(tiny, monkeypatch, tmp_path, models, 
 
 def test_conditional_runs_on_images_without_classes_are_rejected(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sweeps, "SWEEPS", {"tiny": [{"dataset": ["mnist"], "conditional": [True]}]})
-    np.savez(tmp_path / "own.npz", images=np.zeros((90, 8, 8), "uint8"))
+    np.savez(tmp_path / "own.npz", images=np.full((90, 8, 8), 9, "uint8"))
     assert command.main(["sweep", "tiny", "--dataset", str(tmp_path / "own.npz")]) == 2
     assert "a conditional model needs images with classes" in capsys.readouterr().err
 
