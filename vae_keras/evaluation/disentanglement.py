@@ -12,11 +12,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 
-from vae_keras.evaluation.codes import ACTIVE_UNIT_VARIANCE
-
 NUM_BINS = 20
 NUM_TREES = 50
 NUM_VOTES, NUM_ALIKE = 800, 200
+MIN_VARIANCE = 0.01  # `codes.ACTIVE_UNIT_VARIANCE`, whose module would load TensorFlow
 
 
 def disentanglement(codes, factors, nominal=()):
@@ -65,7 +64,7 @@ def mutual_information(codes, factors):
     """
     information = np.zeros((codes.shape[1], factors.shape[1]))
     for row, code in zip(information, codes.T, strict=True):
-        if code.var() > ACTIVE_UNIT_VARIANCE:
+        if code.var() > MIN_VARIANCE:
             inner_edges = np.linspace(code.min(), code.max(), NUM_BINS + 1)[1:-1]
             bins = np.digitize(code, inner_edges)
             row[:] = [mutual_info_score(bins, factor) for factor in factors.T]
@@ -103,7 +102,7 @@ def attribute_predictability(codes, factors, nominal=()):
         Kumar et al., 2018, "Variational Inference of Disentangled Latent Concepts from Unlabeled
         Observations", section 3.
     """
-    active = codes[:, codes.var(axis=0) > ACTIVE_UNIT_VARIANCE].astype("float64")
+    active = codes[:, codes.var(axis=0) > MIN_VARIANCE].astype("float64")
     gaps = []
     for number, factor in enumerate(factors.T):
         if number in nominal:
@@ -131,7 +130,7 @@ def dci(codes, factors):
         Eastwood & Williams, 2018, "A Framework for the Quantitative Evaluation of Disentangled
         Representations", section 2.
     """
-    active = codes.var(axis=0) > ACTIVE_UNIT_VARIANCE
+    active = codes.var(axis=0) > MIN_VARIANCE
     if not active.any():
         return {
             f"dci_{part}": 0.0 for part in ("disentanglement", "completeness", "informativeness")
@@ -169,7 +168,7 @@ def factor_vae_score(codes, factors):
         Kim & Mnih, 2018, "Disentangling by Factorising", section 4.
     """
     variances = codes.var(axis=0)
-    active = codes[:, variances > ACTIVE_UNIT_VARIANCE]
+    active = codes[:, variances > MIN_VARIANCE]
     if not active.shape[1]:
         return 0.0
     rng = np.random.default_rng(0)

@@ -37,11 +37,8 @@ class ProbabilisticPCA:
     """
 
     def __init__(self, images, latent_dim):
-        # The centre of the images takes one dimension, and the noise needs another.
-        largest = min(len(images) - 1, images[0].size) - 1
-        if latent_dim <= largest:
-            self.pca = PCA(latent_dim, svd_solver="covariance_eigh").fit(_pixels(images))
-        if latent_dim > largest or self.pca.noise_variance_ < NO_VARIANCE:
+        self.pca = PCA(latent_dim, svd_solver="covariance_eigh").fit(_pixels(images))
+        if self.pca.noise_variance_ < NO_VARIANCE:
             raise ValueError(
                 f"`latent_dim` leaves no variance for the noise with images of the shape "
                 f"{images.shape}. Received: {latent_dim}"

@@ -160,9 +160,8 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
             settings = dict(zip(grid, values, strict=True))
             name = dataset or settings["dataset"]
             name = (substitute and DATASETS[name]["substitute"]) or name
-            epochs = {"epochs": EPOCHS.get(name)}
-            parameters = {**FIXED, **RECIPE, **epochs, **BUDGETS[budget], **settings}
-            parameters |= {"dataset": name, **(OWN if is_own(name) else SMALL.get(name, {}))}
+            parameters = FIXED | RECIPE | {"epochs": EPOCHS.get(name)} | BUDGETS[budget] | settings
+            parameters |= {"dataset": name} | (OWN if is_own(name) else SMALL.get(name, {}))
             parameters = check_parameters(**parameters)
             declared[runs.run_name(parameters)] = parameters
     return sorted(declared.values(), key=lambda parameters: parameters["seed"])
