@@ -9,6 +9,7 @@ import textwrap
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -74,14 +75,13 @@ def settings(table, column, measures, title=None):
         color = style.DATASET_COLORS.get(dataset, "black")
         row[0].set_title(label(dataset))
         for panel, measure in zip(row, found, strict=True):
-            panel.plot(chosen[measure], chosen[column].map(names.index), "o", color=color, **SEED)
-            seeds = chosen.groupby(column, sort=False)[measure]
-            means, errors = seeds.mean(), seeds.agg(lambda values: _half_width(values.dropna()))
-            heights = means.index.map(names.index)
-            panel.errorbar(means, heights, xerr=errors, fmt="o", color=color, capsize=2)
-            panel.set_yticks(range(len(names)), names if panel is row[0] else [""] * len(names))
-            panel.set(xlabel=style.axis_label(measure), ylim=(len(names) - 0.5, -0.5))
+            shared = {"x": measure, "y": column, "order": names, "color": color, "ax": panel}
+            sns.stripplot(chosen, **shared, jitter=False, alpha=SEED["alpha"], size=4)
+            look = {"linestyle": "none", "linewidth": 1.2, "markersize": 5, "capsize": 0.2}
+            sns.pointplot(chosen, **shared, **look, errorbar=_interval)
+            panel.set(xlabel=style.axis_label(measure), ylabel="")
             panel.xaxis.set_major_locator(MaxNLocator(4))
+            panel.tick_params(labelleft=panel is row[0])
     return style.finish(figure, title, _seed_entries(table, "dataset", column))
 
 
@@ -283,6 +283,11 @@ def _seed_entries(table, *columns):
 def _half_width(values):
     """Returns half the width of the 95 % t interval of the mean, or 0 for a single value."""
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else 0.0
+
+
+def _interval(values):
+    """Returns the ends of the 95 % t interval of the mean, for seaborn."""
+    return values.mean() - _half_width(values), values.mean() + _half_width(values)
 
 
 def _annotate(panel, curves):

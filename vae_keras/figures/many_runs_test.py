@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from vae_keras.figures import many_runs, style
 
@@ -153,10 +154,14 @@ def test_settings_have_a_line_each_with_their_mean_and_seeds(runs, legend_texts)
     assert [panel.get_title() for panel in figure.axes] == ["Fashion-MNIST", "CIFAR-10"]
     (panel, _) = figure.axes
     assert [text.get_text() for text in panel.get_yticklabels()] == ["small", "large"]
-    ((mean, _, (bars,)),) = panel.containers
-    means = runs[runs["dataset"] == "fashion_mnist"].groupby(kinds[: len(runs) // 2])["psnr"].mean()
-    np.testing.assert_allclose(mean.get_xdata(orig=False), [means["small"], means["large"]])
-    assert np.ptp(bars.get_segments()[0][:, 0]) > 0
-    seeds = panel.get_lines()[0]
-    assert sorted(set(seeds.get_ydata())) == [0, 1]
+    mean, *bars = panel.get_lines()
+    psnr = runs[runs["dataset"] == "fashion_mnist"].groupby(kinds[: len(runs) // 2])["psnr"]
+    small, large = psnr.get_group("small"), psnr.get_group("large")
+    np.testing.assert_allclose(mean.get_xdata(), [small.mean(), large.mean()])
+    interval = stats.t.interval(0.95, len(small) - 1, small.mean(), stats.sem(small))
+    drawn = bars[0].get_xdata()
+    np.testing.assert_allclose([np.nanmin(drawn), np.nanmax(drawn)], interval)
+    dots = [dot for seeds in panel.collections for dot in seeds.get_offsets()]
+    expected = [[value, 0] for value in small] + [[value, 1] for value in large]
+    np.testing.assert_allclose(sorted(map(list, dots)), sorted(expected))
     assert legend_texts(figure) == ["each seed", "95 % interval"]
