@@ -4,7 +4,7 @@
 resumes an interrupted training.
 """
 
-import sys
+import argparse
 
 import numpy as np
 
@@ -37,14 +37,7 @@ def run(dataset):
         Path of the record, a JSON file: the settings; `elbo`, `reconstruction_loss`,
         `kl_divergence` and `nll` of the test images in nats/image; `bits_per_dim` for "logistic";
         the numbers of images and samples; and the result of `runtime.configure`.
-
-    Raises:
-        ValueError: if the data set is unknown.
     """
-    if dataset not in best.SETTINGS:
-        raise ValueError(
-            f"`dataset` must be one of {', '.join(best.SETTINGS)}. Received: {dataset!r}"
-        )
     settings = best.SETTINGS[dataset]
     machine = runtime.configure()
     folder = best.record_path(dataset).parent
@@ -123,5 +116,14 @@ def draw_binary(images):
     return 255 * tf.cast(thresholds < tf.cast(images, tf.int32), tf.uint8)
 
 
+def main(arguments=None):
+    """Runs one experiment; `arguments` are those of the command line by default."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vae_keras.study.best_runs", description=__doc__
+    )
+    parser.add_argument("dataset", choices=best.SETTINGS)
+    print(f"written: {run(parser.parse_args(arguments).dataset)}")
+
+
 if __name__ == "__main__":
-    print(f"written: {run(sys.argv[1])}")
+    main()

@@ -58,6 +58,7 @@ def test_an_interrupted_training_continues(data, models, monkeypatch):
     assert (folder / "history.csv").read_text() == before
 
 
-def test_an_unknown_data_set_is_refused():
-    with pytest.raises(ValueError, match=r"one of mnist.*'svhn'"):
-        best_runs.run("svhn")
+def test_an_unknown_data_set_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        best_runs.main(["svhn"])
+    assert "invalid choice: 'svhn' (choose from" in capsys.readouterr().err

@@ -5,7 +5,7 @@ of MNIST, with a precision and a seed. `... grid RUN` and `... moved RUN` evalua
 finished run with another encoder; they need its `model.keras`. `reproductions` reads the records.
 """
 
-import sys
+import argparse
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from vae_keras.evaluation.likelihood import elbo_terms
 from vae_keras.networks import Architecture, build_networks
 from vae_keras.recipe import build_optimizer
 from vae_keras.runtime import keras
-from vae_keras.study import runs
+from vae_keras.study import reproductions, runs
 from vae_keras.study.reproduction_networks import NETWORKS
 from vae_keras.vae import VAE
 
@@ -148,18 +148,34 @@ def grid_encoder(vae, *_):
 ENCODERS = {"moved": moved_encoder, "grid": grid_encoder}
 
 
-def main(arguments):
+def main(arguments=None):
     """Runs one experiment and writes its record.
 
     Args:
-        arguments: `[name, precision, seed]` or, for one of `ENCODERS`, `[name, run]`.
+        arguments: list of strings, by default those of the command line.
     """
-    name, *options = arguments
-    if name in ENCODERS:
-        record, path = other_encoder(name, *options), f"{options[0]}/encoder_{name}.json"
+    parser = argparse.ArgumentParser(
+        prog="python -m vae_keras.study.reproduction_runs", description=__doc__
+    )
+    experiments = parser.add_subparsers(dest="name", metavar="EXPERIMENT", required=True)
+    example = experiments.add_parser("keras_example", help="train Keras's example")
+    example.add_argument("precision", choices=reproductions.PRECISIONS)
+    example.add_argument("seed", type=int)
+    for name in ENCODERS:
+        encoder = experiments.add_parser(name, help="evaluate a decoder with another encoder")
+        encoder.add_argument("run", help="name of a finished run's folder, with its model.keras")
+    options = parser.parse_args(arguments)
+    if options.name in ENCODERS:
+        if not (runs.models_folder() / options.run / "model.keras").exists():
+            parser.error(
+                f"{options.run} has no model.keras in {runs.models_folder()}. Models are not in "
+                "git; execute the run again: `make sweep FORCE=1`"
+            )
+        record = other_encoder(options.name, options.run)
+        path = f"{options.run}/encoder_{options.name}.json"
     else:
-        precision, seed = options
-        record, path = keras_example(precision, int(seed)), f"{name}/{precision}_seed{seed}.json"
+        record = keras_example(options.precision, options.seed)
+        path = f"keras_example/{options.precision}_seed{options.seed}.json"
     path = runs.models_folder() / path
     path.parent.mkdir(parents=True, exist_ok=True)
     runs.write_json(path, record)
@@ -167,4 +183,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

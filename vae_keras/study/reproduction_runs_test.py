@@ -69,3 +69,14 @@ def test_another_encoder_is_recorded_in_the_folder_of_the_run(name, sharp_vae, v
     np.testing.assert_allclose(
         record["elbo"], -record["reconstruction_loss"] - record["kl_divergence"]
     )
+
+
+def test_wrong_arguments_are_refused_with_the_cure(data, models, capsys):
+    for arguments, message in (
+        ([], "required: EXPERIMENT"),
+        (["keras_example", "float16", "0"], "invalid choice: 'float16' (choose from"),
+        (["grid", "mnist_run"], "mnist_run has no model.keras"),
+    ):
+        with pytest.raises(SystemExit):
+            reproduction_runs.main(arguments)
+        assert message in capsys.readouterr().err
