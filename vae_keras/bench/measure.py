@@ -27,12 +27,16 @@ PRODUCTS = {
     for precision in ("float32", "bfloat16")
 }
 SIZES = {"image_shape": (28, 28, 1), "batch_size": 64, "num_images": 2560}
+SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+
+
+def _group(shape, batch_size):
+    return f"{'x'.join(map(str, shape))}, batch {batch_size}"
+
+
 COMPARED = {
-    f"{'x'.join(map(str, shape))}, batch {batch_size}": {
-        "image_shape": shape,
-        "batch_size": batch_size,
-    }
-    for shape in ((28, 28, 1), (32, 32, 3))
+    _group(shape, batch_size): {"image_shape": shape, "batch_size": batch_size}
+    for shape in SHAPES.values()
     for batch_size in (64, 128)
 }
 # ELBOs of validation images to reach, nats per image.
@@ -172,29 +176,41 @@ def spread(name, values):
 
 
 def markdown(table):
-    """Renders `bench.csv`: a table of the part `training`, its explanation, and `quality`."""
-    rows = table[(table["part"] == "training") & table["name"].isin(TRAINING)]
-    rows = rows.assign(cell=[_cell(row) for _, row in rows.iterrows()])
-    parts = []
-    if len(rows):
-        ours = rows[rows["name"] == OURS].iloc[0]
-        explanation = (
-            "Images/s in training, median over rounds; the speed relative to stock Keras in the "
-            "same round, with its range; and the share of the machine's rate of matrix products "
-            f"in that precision. Measured on {ours['device']} with {ours['threads']:.0f} threads."
+    """Renders `bench.csv`: a table for each data set, and an explanation of the columns."""
+    trained = table[(table["part"] == "training") & table["name"].isin(TRAINING)]
+    learned, batch_size = table[table["part"] == "quality"], LEARNING[OURS]["batch_size"]
+    parts, shares = [], []
+    for dataset, shape in SHAPES.items():
+        columns, title = [], f"**{names.label(dataset)}**"
+        rows = trained[trained["group"] == _group(shape, batch_size)].set_index("name")
+        if len(rows):
+            columns.append(rows.apply(_speed, axis=1).rename("images/s"))
+            shares.append(f"{rows.loc[OURS, 'share']:.0%} ({names.label(dataset)})")
+        rows = learned[learned["group"] == dataset]
+        if len(rows):
+            columns.append(_learned(rows, TARGETS[dataset]))
+            number = rows["seed"].nunique()
+            title += f", {number} seeds, median and range" if number > 1 else ", one seed"
+        if columns:
+            shown = pd.concat(columns, axis=1).rename_axis("name").fillna("")
+            parts += [title, shown.to_markdown(disable_numparse=True)]
+    parts.append(
+        f"Images/s in training with batches of {batch_size}, median over rounds; seconds of "
+        "training, with compiling, until the ELBO of validation images reaches a value; and the "
+        "speed relative to stock Keras. The best ELBO within "
+        f"{LIMIT / 60:.0f} minutes, in nats/image."
+    )
+    if shares:
+        ours = trained[trained["name"] == OURS].iloc[0]
+        parts[-1] += (
+            f" Measured on {ours['device']} with {ours['threads']:.0f} threads, where {OURS} "
+            f"trains at {' and '.join(shares)} of the rate of matrix products."
         )
-        parts = [_pivot(rows, "cell").fillna("").to_markdown(), explanation]
-    learned = table[table["part"] == "quality"]
-    for dataset, rows in learned.groupby("group", sort=False):
-        number = rows["seed"].nunique()
-        seeds = f"{number} seeds, median and range" if number > 1 else "one seed"
-        text = (
-            f"{names.label(dataset)}: seconds of training, with compiling, until the ELBO of "
-            f"validation images reaches a value; the speed relative to stock Keras; and the best "
-            f"ELBO within {LIMIT / 60:.0f} minutes ({seeds})."
-        )
-        parts += [text, _learned(rows, TARGETS[dataset]).to_markdown(disable_numparse=True)]
     return "\n\n".join(parts) + "\n"
+
+
+def _speed(row):
+    return f"{row['rate']:,.0f} · {row['ratio']:.1f}x"
 
 
 def _learned(rows, targets):
@@ -205,7 +221,7 @@ def _learned(rows, targets):
         times = reached.pivot_table("seconds", "seed", "name", "min", sort=False)
         with np.errstate(invalid="ignore"):  # inf / inf, if neither reaches the target
             ratios = times.rdiv(times[STOCK], axis=0).median()
-        cells[f"to {target:g} nats/image"] = times.apply(_median, form="{:.0f}") + [
+        cells[f"seconds to {target:g}"] = times.apply(_median, form="{:.0f}") + [
             f" · {ratio:.1f}x" if 0 < ratio < np.inf else "" for ratio in ratios
         ]
     in_time = rows[rows["seconds"] <= LIMIT]
@@ -226,12 +242,6 @@ def _pivot(rows, values):
     return rows.pivot_table(
         index="name", columns="group", values=values, aggfunc="first", sort=False
     )
-
-
-def _cell(row):
-    text = f"{row['rate']:,.0f} · {row['ratio']:.2f}"
-    text += f" ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
-    return text + (f" · {row['share']:.0%}" if row["name"] == OURS else "")
 
 
 @style.styled

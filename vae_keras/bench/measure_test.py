@@ -50,8 +50,9 @@ def test_what_is_measured_is_written(measured, capsys):
     assert ours.iloc[0][["ratio", "ratio_low", "ratio_high"]].tolist() == [2.0, 1.8, 2.2]
     assert ours.iloc[0]["share"] == 200 * 5e7 / 20e9
     text = (runs.models_folder() / "bench.md").read_text()
-    assert "200 · 2.00 (1.80 to 2.20) · 50%" in text
-    assert "| matrix product" not in text and "Measured on Test with 2 threads." in text
+    assert text.count("200 · 2.0x") == len(measure.SHAPES)
+    assert "| matrix product" not in text and "on Test with 2 threads" in text
+    assert "50% (Fashion-MNIST) and 50% (CIFAR-10) of the rate of matrix products" in text
     assert text in capsys.readouterr().out
     assert (runs.images_folder() / "bench.png").exists()
 
@@ -94,7 +95,7 @@ def learned(monkeypatch, measured):
         monkeypatch.setattr(measure, "TARGETS", {"fashion_mnist": targets})
         measure.main(["quality"])
         table = pd.read_csv(runs.models_folder() / "bench.csv")
-        text = measure.markdown(pd.concat([training_rows(), table]))
+        text = measure.markdown(table)
         lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
         return table, {line[0]: line[1:] for line in lines if len(line) == 2 + len(targets)}
 
@@ -155,13 +156,6 @@ def test_rounds_that_are_measured_are_kept(learned):
     table, _ = learned(lambda name, options: calls.append((name, options["seed"])) or [(9.0, -1.0)])
     assert {seed for _, seed in calls} == {1, 2} and len(calls) == 2 * len(measure.LEARNING)
     assert table.groupby("seed")["elbo"].max().tolist() == [-240.0, -1.0, -1.0]
-
-
-def training_rows():
-    spread = {"ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "share": 0.5}
-    row = {"part": "training", "group": "28x28x1", "name": measure.OURS, "rate": 1.0, **spread}
-    row |= {"device": "Test", "threads": 2}
-    return pd.DataFrame([row])
 
 
 def test_ours_is_trained_for_each_length_and_once_up_to_the_limit(monkeypatch):
