@@ -1,6 +1,6 @@
 """Variational autoencoders in TensorFlow/Keras: the library behind a comparative study.
 
->>> from vae_keras import VAE, build_networks, load_images
+>>> from vae_keras import VAE, build_networks, build_optimizer, load_images
 
 These names are imported on first use: `import vae_keras` does not load TensorFlow.
 """
@@ -13,9 +13,14 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides start-up notices, keeps errors
 
 __version__ = "0.2.0"
-__all__ = ["VAE", "build_networks", "load_images"]
+__all__ = ["VAE", "build_networks", "build_optimizer", "load_images"]
 
-_HOMES = {"VAE": "vae", "build_networks": "networks", "load_images": "data.load"}
+_HOMES = {
+    "VAE": "vae",
+    "build_networks": "networks",
+    "build_optimizer": "recipe",
+    "load_images": "data.load",
+}
 
 
 def __getattr__(name):

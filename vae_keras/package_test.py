@@ -12,11 +12,11 @@ TRAINS = """
 import sys
 import vae_keras
 assert "tensorflow" not in sys.modules
-from vae_keras import VAE, build_networks, load_images
+from vae_keras import VAE, build_networks, build_optimizer, load_images
 images, _ = load_images("digits", "train")
 vae = VAE(*build_networks("mlp", images.shape[1:], 2))
 vae.adapt(images)
-vae.compile(optimizer="adam")
+vae.compile(optimizer=build_optimizer(num_steps=3 * len(images) // 64))
 losses = vae.fit(images, epochs=3, batch_size=64, verbose=0).history["loss"]
 assert losses[-1] < losses[0]
 print(vae_keras.__file__, vae.sample(3).shape)
@@ -28,7 +28,7 @@ def test_unknown_names_are_refused():
 
     with pytest.raises(AttributeError, match="has no attribute 'VEA'"):
         vae_keras.VEA  # noqa: B018
-    assert {"VAE", "build_networks", "load_images"} <= set(dir(vae_keras))
+    assert {"VAE", "build_networks", "build_optimizer", "load_images"} <= set(dir(vae_keras))
 
 
 def test_a_wheel_trains_outside_the_checkout(tmp_path):

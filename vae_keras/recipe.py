@@ -31,13 +31,13 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "num_steps": self.num_steps}
 
 
-def build_optimizer(learning_rate, learning_rate_schedule, num_steps):
-    """Builds the optimizer of all study runs.
+def build_optimizer(num_steps, learning_rate=4e-3, learning_rate_schedule="linear"):
+    """Builds the optimizer of all study runs; the defaults are for batches of 64 images.
 
     Args:
+        num_steps: number of training steps, at least 2.
         learning_rate: peak of the schedule, above 0.
         learning_rate_schedule: `"linear"`, see `LinearSchedule`, or `"constant"`.
-        num_steps: number of training steps, at least 1.
 
     Returns:
         `keras.optimizers.Adam`.

@@ -13,7 +13,7 @@ def test_the_linear_schedule_peaks_after_a_tenth_and_ends_at_zero():
 
 
 def test_the_optimizer_follows_the_schedule_also_when_loaded(small_vae, tmp_path):
-    small_vae.compile(optimizer=build_optimizer(1e-2, "linear", num_steps=4))
+    small_vae.compile(optimizer=build_optimizer(4, learning_rate=1e-2))
     small_vae.fit(np.zeros((24, 8, 8, 1), "uint8"), batch_size=8, verbose=0)
     small_vae.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -23,9 +23,9 @@ def test_the_optimizer_follows_the_schedule_also_when_loaded(small_vae, tmp_path
 
 
 def test_a_constant_rate():
-    np.testing.assert_allclose(float(build_optimizer(3e-3, "constant", 10).learning_rate), 3e-3)
+    np.testing.assert_allclose(float(build_optimizer(10, 3e-3, "constant").learning_rate), 3e-3)
 
 
 def test_an_unknown_schedule():
     with pytest.raises(ValueError, match='must be "linear" or "constant". Received: \'cosine\''):
-        build_optimizer(1e-3, "cosine", 10)
+        build_optimizer(10, learning_rate_schedule="cosine")

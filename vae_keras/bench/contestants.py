@@ -105,8 +105,7 @@ def ours(options):
     batches = image_batches(images, batch_size=batch_size, shuffle_seed=seed)
     vae = VAE(*build_networks("residual", images.shape[1:], LATENT_DIM))
     vae.adapt(images)
-    num_steps = options.get("epochs", 10) * len(batches)
-    vae.compile(optimizer=build_optimizer(4e-3, "linear", num_steps))
+    vae.compile(optimizer=build_optimizer(options.get("epochs", 10) * len(batches)))
     batch = runtime.tf.TensorSpec((batch_size, *images.shape[1:]), "uint8")
     step = runtime.tf.function(vae.train_step).get_concrete_function(batch)
     return {

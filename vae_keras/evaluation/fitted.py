@@ -69,7 +69,7 @@ class SecondStage:
         self.vae.log_scale.assign(math.log(FIRST_SCALE))
         steps = math.ceil(len(pixels) / BATCH_SIZE)
         epochs = math.ceil(num_steps / steps)
-        self.vae.compile(optimizer=build_optimizer(4e-3, "linear", epochs * steps))
+        self.vae.compile(optimizer=build_optimizer(epochs * steps))
         self.vae.fit(pixels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 
     def sample(self, num_codes, draw):

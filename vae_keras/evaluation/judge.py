@@ -88,7 +88,7 @@ def train_judge(dataset, seed=0, epochs=None):
     policy = keras.config.dtype_policy().name
     classifier = build_classifier(images.shape[1:], num_classes, dtype=policy)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
-    optimizer = recipe.build_optimizer(LEARNING_RATE, "linear", epochs * steps)
+    optimizer = recipe.build_optimizer(epochs * steps, LEARNING_RATE)
     classifier.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     batches = _augmented(images, tf.one_hot(labels, num_classes), dataset in MIRRORED)
     classifier.fit(batches, epochs=epochs, shuffle=False, verbose=2)

@@ -47,7 +47,7 @@ def train(tmp_path, build_vae):
         vae = build_vae("mlp", num_classes=10, likelihood="sigma", latent_dim=3)
         vae.adapt(images)
         batches = image_batches(images, labels, batch_size=64, shuffle_seed=3)
-        vae.compile(optimizer=build_optimizer(4e-3, "linear", EPOCHS * len(batches)))
+        vae.compile(optimizer=build_optimizer(EPOCHS * len(batches)))
         recorder = EpochRecorder((images, labels), few, few, few)
         backup = Backup(path, vae, recorder)
         done = backup.restore(batches)

@@ -80,9 +80,7 @@ def train(dataset, folder, likelihood, latent_dim, epochs):
     vae = VAE(*build_networks(best.ARCHITECTURE, images.shape[1:], latent_dim), likelihood)
     vae.adapt(images)
     batches = image_batches(images, batch_size=RECIPE["batch_size"], shuffle_seed=SEED)
-    num_steps = epochs * len(batches)
-    schedule = RECIPE["learning_rate"], RECIPE["learning_rate_schedule"]
-    vae.compile(optimizer=build_optimizer(*schedule, num_steps))
+    vae.compile(optimizer=build_optimizer(epochs * len(batches)))
     if likelihood == "bce":
         batches = batches.map(draw_binary)
         validation = np.uint8(255 * binarise(validation))

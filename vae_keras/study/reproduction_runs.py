@@ -95,7 +95,7 @@ def moved_encoder(vae, images, seed):
     learner = VAE(encoder, vae.decoder)
     batches = image_batches(images, batch_size=BATCH_SIZE, shuffle_seed=seed)
     num_steps = ENCODER_EPOCHS * len(batches)
-    learner.compile(optimizer=build_optimizer(LEARNING_RATE, "linear", num_steps))
+    learner.compile(optimizer=build_optimizer(num_steps, LEARNING_RATE))
     move = keras.Sequential(
         [
             keras.layers.RandomRotation(TURN, fill_mode="constant", dtype="float32"),

@@ -1,6 +1,9 @@
+import inspect
+
 import pandas as pd
 import pytest
 
+from vae_keras.recipe import build_optimizer
 from vae_keras.study import runs, sweeps
 from vae_keras.study.parameters import BEYOND, PARAMETERS
 
@@ -53,6 +56,9 @@ def test_every_setting_has_three_seeds_and_findings_have_five():
 def test_a_grid_overrides_the_budget_and_the_budget_the_recipe():
     recipe = sweeps.declared_runs("latent_dim", "study")[0]
     assert (recipe["learning_rate"], recipe["batch_size"]) == (4e-3, 64)
+    defaults = inspect.signature(build_optimizer).parameters
+    for name in ("learning_rate", "learning_rate_schedule"):
+        assert recipe[name] == defaults[name].default
     full = sweeps.declared_runs("latent_dim", "full")[0]
     assert (full["learning_rate"], full["epochs"]) == (4e-3, sweeps.BUDGETS["full"]["epochs"])
     wide = sweeps.declared_runs("wide_vae_vs_beta3", "quick")
