@@ -180,6 +180,7 @@ def forest(verdicts, title=None):
             `low` to `high`, `margin`, `unit` and `verdict`.
     """
     figure, ((axes,),) = style.panels(width=10.0, height=1.6 + 0.3 * len(verdicts))
+    axes.set_xscale("symlog", linthresh=1)
     axes.axvspan(-1, 1, color="0.9", zorder=0)
     axes.axvline(0, color="0.6", linewidth=0.8)
     place, middles = 0.0, {}
@@ -193,7 +194,6 @@ def forest(verdicts, title=None):
         ylim=(place - 0.8, -0.8),
         xlabel="difference in the direction of the claim, in multiples of the margin",
     )
-    axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(PLAIN)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
