@@ -58,7 +58,8 @@ def latent_map(codes, labels, class_names, axis_labels=("z_1", "z_2"), title=Non
     """
     figure, ((axes,),) = style.panels(width=6.4, height=4.6)
     scatter_classes(axes, codes, labels, class_names)
-    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], aspect="equal")
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
+    axes.set_aspect("equal", adjustable="datalim")
     return style.finish(figure, title, beside=True)
 
 
