@@ -112,42 +112,26 @@ def margin(measure, dataset):
 
 
 def estimate(values, weights):
-    """Estimates a weighted sum of means over seeds.
-
-    If the terms share at least two seeds, the sum is computed for each of these and tested against
-    zero: a paired t-test. Otherwise the terms are treated as independent (Welch, 1947).
+    """Estimates a weighted sum of means over seeds, with a paired t-test against zero.
 
     Args:
         values: list of dicts from seed to value, one for each term.
         weights: list of numbers, one for each term. Terms of weight 0 are ignored.
 
     Returns:
-        `Effect`, or `None` if a term has fewer than two seeds. Its number of seeds is that of the
-        shared ones, or else of the term with the fewest.
+        `Effect` of the sums within each seed that all terms share, or `None` if there are fewer
+        than two such seeds.
     """
     terms = [(weight, term) for weight, term in zip(weights, values, strict=True) if weight]
-    shared = sorted(set.intersection(*(set(term) for _, term in terms)))
-    num_seeds = min(len(term) for _, term in terms)
-    if len(shared) >= 2:
-        sums = [sum(weight * term[seed] for weight, term in terms) for seed in shared]
-        samples, num_seeds = [(1.0, sums)], len(shared)
-    elif num_seeds >= 2:
-        samples = [(weight, [*term.values()]) for weight, term in terms]
-    else:
+    shared = set.intersection(*(set(term) for _, term in terms))
+    if len(shared) < 2:
         return None
-    estimated = sum(weight * np.mean(sample) for weight, sample in samples)
-    variances = [weight**2 * np.var(sample, ddof=1) / len(sample) for weight, sample in samples]
-    error = np.sqrt(sum(variances))
-    if error == 0:  # every seed gives the same value
-        return Effect(estimated, estimated, estimated, float(estimated == 0), num_seeds)
-    squares = (
-        variance**2 / (len(sample) - 1)
-        for variance, (_, sample) in zip(variances, samples, strict=True)
-    )
-    student = stats.t(sum(variances) ** 2 / sum(squares))
-    half = student.ppf(1 - LEVEL / 2) * error
-    p_value = 2 * student.sf(abs(estimated) / error)
-    return Effect(estimated, estimated - half, estimated + half, p_value, num_seeds)
+    sums = [sum(weight * term[seed] for weight, term in terms) for seed in sorted(shared)]
+    mean = np.mean(sums)
+    if np.ptp(sums) == 0:  # the t-test divides by their standard deviation
+        return Effect(mean, mean, mean, float(mean == 0), len(sums))
+    test = stats.ttest_1samp(sums, 0)
+    return Effect(mean, *test.confidence_interval(1 - LEVEL), test.pvalue, len(sums))
 
 
 def holm(p_values):
