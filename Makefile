@@ -68,7 +68,7 @@ notebook: install  ## open the notebooks in JupyterLab
 	$(PIP) jupyterlab
 	$(PYTHON) -m jupyterlab notebooks
 
-report: install  ## write tables, figures and the README's numbers from the run folders
+report: install  ## write the tables and the README's numbers from the run folders
 	@$(PYTHON) -m vae_keras.study report
 
 site: install  ## execute the notebooks and build the site
