@@ -116,7 +116,8 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
         panel.xaxis.set_major_formatter(PLAIN)
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
-    legend_title = f"number beside each point: {label(swept)}"
+    ends = "at the ends of each curve" if any(len(c) > 1 for c in curves.values()) else "beside points"
+    legend_title = f"numbers {ends}: {label(swept)}"
     extra = _seed_entries(table, "dataset", "likelihood", swept)
     style.finish(figure, title, extra, legend_title)
     figure.draw_without_rendering()  # lays out the panels, on which label positions depend
@@ -176,8 +177,8 @@ def forest(verdicts, title=None):
 
     Args:
         verdicts: `pandas.DataFrame` with one row per claim and data set and the columns
-            `statement`, `dataset`, `difference` (positive in the claimed direction), its interval
-            `low` to `high`, `margin`, `unit` and `verdict`.
+            `statement`, `dataset`, `measure`, `difference` (positive in the claimed direction), its
+            interval `low` to `high`, `margin`, `unit` and `verdict`.
     """
     figure, ((axes,),) = style.panels(width=10.0, height=1.6 + 0.3 * len(verdicts))
     axes.set_xscale("symlog", linthresh=1)
@@ -319,7 +320,7 @@ def _draw_verdict(axes, row, place):
     color, text = style.DATASET_COLORS.get(row["dataset"], "black"), row["verdict"]
     difference, low, high = (row[name] / row["margin"] for name in ("difference", "low", "high"))
     if not np.isnan(difference):  # the claim was tested
-        text = f"{row['difference']:+.3g} {row['unit']}".strip() + f", {text}"
+        text = f"{row['difference']:+.3g} {row['unit'] or label(row['measure'])}, {text}"
         axes.plot([low, high], [place, place], color=color)
         axes.plot(difference, place, "o", color=color, label=label(row["dataset"]))
     options = {"va": "center", "fontsize": 8, "color": color}

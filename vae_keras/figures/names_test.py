@@ -8,7 +8,7 @@ LABELS = {
     "mse": "unit variance",
     "latent_dim": "latent size",
     "psnr": "PSNR (dB)",
-    "elbo": "ELBO",
+    "elbo": "beta-VAE",
     "folder:/home/me/birds/": "birds",
     "/home/me/birds.npz": "birds",
     "z_1": "z_1",

@@ -57,5 +57,5 @@ def markdown():
         others = "; ".join(f"{model} {number:.2f}" for model, number in published.items())
         cells.append([setup, f"**{record[measure]:.2f}**", others])
     if not cells:
-        return "Not run yet: `python -m vae_keras.study.best_runs mnist`."
+        return "Not run yet: `.venv/bin/python -m vae_keras.study.best_runs mnist`."
     return tables.render(cells, ["data set", "NLL here", "published"], left=3)

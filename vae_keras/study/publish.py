@@ -224,7 +224,7 @@ def card(name, parameters, image_shape, exact, rounded):
         recipe=tables.render(recipe, ["parameter", "value"]),
         num_test_images=int(rows["num_test_images"].iloc[0]),
         numbers=tables.render(numbers, columns),
-        compared=NUM_COMPARED,
+        compared=min(NUM_COMPARED, int(rows["num_test_images"].iloc[0])),
         exact=exact,
         rounded=rounded,
     )

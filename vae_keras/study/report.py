@@ -103,7 +103,12 @@ def readme_blocks(table, checked):
         speed = bench.read_text(encoding="utf-8").strip()
     return {
         "findings": _findings(checked),
-        "results": "\n\n".join(_results(table, name) for name in sweeps.GREY_AND_COLOUR),
+        "results": "\n\n".join(
+            [
+                f"Each row changes one of the default settings: {sweeps.DEFAULT}.",
+                *(_results(table, name) for name in sweeps.GREY_AND_COLOUR),
+            ]
+        ),
         "best": best.markdown(),
         "claims": "[![All tested claims, with 95 % intervals](images/claims.png)]"
         "(models/findings.md)",
@@ -139,10 +144,10 @@ def _link(stem, images="../images"):
 
 
 def _findings(checked):
-    """Renders the first conclusive claim of each of the first five figures, one line each."""
-    unclear = checked["difference"].isna() | (checked["verdict"] == "inconclusive")
+    """Renders the first decided claim of each of the first five figures, one line each."""
+    clear = checked["verdict"].isin(["supported", "contradicted"])
     lines = []
-    for _, shown in [*checked[~unclear].groupby("figure", sort=False)][:5]:
+    for _, shown in [*checked[clear].groupby("figure", sort=False)][:5]:
         statement, stem = shown[["statement", "figure"]].iloc[0]
         found = "; ".join(
             f"{names.label(row['dataset'])} {claims.describe(row)}"
@@ -162,23 +167,23 @@ def _results(table, dataset):
         return f"{title}: no finished runs yet. Train them: `make sweep SWEEP=study BUDGET=study`."
     measures = [name for name in MEASURES if name in shown and shown[name].notna().any()]
 
-    def spreads(changes, prefix=""):
-        values = [claims.values_of(shown, dataset, prefix + name, changes) for name in measures]
-        return [*map(tables.spread, measures, values)]
+    def values(name, changes):
+        return claims.values_of(shown, dataset, name, changes)
 
     cells = []
     for changes in SETTINGS:
-        texts = spreads(changes)
+        texts = [tables.spread(name, values(name, changes)) for name in measures]
         if "likelihood" in changes:
             texts[0] = ""  # ELBOs under different likelihoods are not comparable
         cells.append([sweeps.phrase(changes), *texts])
-    cells.append(["linear twin", *spreads({}, "linear_")])
+    size = {"latent_dim": sweeps.FIXED["latent_dim"]}
+    twin = [[*values(f"linear_{name}", size).values()][:1] for name in measures]  # has no seed
+    cells.append([f"linear twin, {sweeps.phrase(size)}", *map(tables.spread, measures, twin)])
     cells = [row for row in cells if any(row[1:])]
     first = shown.iloc[0]
     caption = (
-        f"{title}: {len(shown)} of {len(declared)} runs, {first['epochs']} epochs over "
-        f"{first['train_fraction']:.0%} of the training images, {first['num_test_images']:,.0f} "
-        "test images."
+        f"{title}: {len(shown)} of {len(declared)} runs, {first['epochs']} epochs, "
+        f"{first['num_test_images']:,.0f} test images."
     )
     return f"{caption}\n\n{tables.render(cells, ['setting', *measures])}"
 

@@ -47,7 +47,7 @@ def test_each_way_averages_its_own_losses_over_seeds():
     table = finish("three_data_sets")
     first, *_ = compare(table, "three_data_sets", "test")
     assert (first["work"], first["seeds"]) == ("`three_data_sets`, MNIST", 3)
-    assert first["model"] == "residual, latent size 2, 15 epochs"
+    assert first["model"] == "residual network, latent size 2, 15 epochs"
     assert (first["total"], first["total_sd"], first["total_published"]) == (141.0, 1.0, 132.39)
     assert (first["reconstruction"], first["kl"], first["kl_published"]) == (133.0, 7.0, 8.76)
     np.testing.assert_allclose(first["difference"], 141 - 132.39)
@@ -74,6 +74,7 @@ def test_the_difference_accounts_for_the_entropy_of_other_images():
     # The entropy of these images is 133 - 88.47 = 44.53, one nat below that of the official ones.
     first, *_ = compare(finish("three_data_sets", excess=88.47), "three_data_sets", "test")
     np.testing.assert_allclose(first["difference"], 141 - 132.39 + 1)
+    assert first["images"] == "unofficial, 10,000 test"
 
 
 def test_keras_example_has_a_row_for_each_page_and_precision(models):
@@ -102,7 +103,10 @@ def test_the_table_has_a_row_for_each_result_and_the_commands_for_missing_runs()
     assert rows[-1] == [*first, "141.00 ± 1.00 = 133.00 + 7.00", "+35.41", "3"]
     assert "150.40, KL 6.46" in [row[1] for row in rows]
     assert "`make sweep SWEEP=three_data_sets BUDGET=study`" in missing
-    assert "`python -m vae_keras.study.reproduction_runs keras_example float32 SEED`" in missing
+    assert (
+        "`.venv/bin/python -m vae_keras.study.reproduction_runs keras_example float32 SEED`"
+        in missing
+    )
 
 
 @pytest.mark.parametrize("name", ["keras_example", "pytorch_example"])

@@ -26,7 +26,7 @@ FIXED = {
     "seed": 0,
     **BEYOND,
 }
-PARTS = ("architecture", *BEYOND, "free_bits")
+PARTS = ("architecture", *BEYOND, "free_bits", "warmup_epochs", "kl_cycles", "conditional")
 SAID = ("latent_dim", "beta", "likelihood", "architecture")  # `describe` always names these
 # The training recipe of all runs. A budget overrides it, and a sweep's grid overrides both.
 RECIPE = {
@@ -251,6 +251,10 @@ def phrase(changes):
         else:
             words.append(text if isinstance(value, str) else f"{heading} {text}")
     return ", ".join(words)
+
+
+# The settings of the study's runs, except for what a sweep varies.
+DEFAULT = phrase({name: FIXED[name] for name in (*SAID, "conditional")})
 
 
 def title(parameters):
