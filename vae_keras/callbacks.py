@@ -44,7 +44,7 @@ class KLSchedule(keras.callbacks.Callback):
             return
         if not self.params["steps"]:
             raise ValueError("`KLSchedule` needs a known number of steps: pass `steps_per_epoch`.")
-        epoch = int(self.model.optimizer.iterations) / self.params["steps"]
+        epoch = int(self.model.optimizer.iterations.numpy()) / self.params["steps"]
         self.model.kl_weight.assign(self.model.beta * self.fraction(epoch))
 
     def fraction(self, epoch):
@@ -56,7 +56,7 @@ class KLSchedule(keras.callbacks.Callback):
         return min(1.0, (epoch - cycle * length) / self.warmup_epochs)
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["kl_weight"] = float(self.model.kl_weight)
+        logs["kl_weight"] = float(self.model.kl_weight.numpy())
 
 
 class StopAtNaN(keras.callbacks.Callback):

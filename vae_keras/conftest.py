@@ -33,6 +33,15 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", connect_here)
 
 
+@pytest.fixture(scope="session")
+def mirrored():
+    """A strategy over two devices. Two of them in one process would confuse their collectives."""
+    devices = tf.config.list_logical_devices("CPU")[:2]
+    if len(devices) < 2:
+        pytest.skip("needs two logical devices")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
 @pytest.fixture
 def build_vae():
     """A function that builds a compiled VAE for 8x8 images, always with the same weights."""

@@ -303,6 +303,23 @@ def test_adapt_starts_at_the_mean_of_each_channel(build_vae, architecture):
         np.testing.assert_allclose(float(vae.log_scale), np.log(np.sqrt(0.25 / 3)), rtol=1e-5)
 
 
+def test_weights_of_samples_are_refused(small_vae):
+    small_vae.compile(optimizer="sgd")
+    ones, error = np.ones(len(IMAGES)), "weights of samples or classes are not supported"
+    for method in (small_vae.fit, small_vae.evaluate):
+        with pytest.raises(ValueError, match=error):
+            method(IMAGES, sample_weight=ones)
+    with pytest.raises(ValueError, match=error):
+        small_vae.fit(IMAGES, class_weight={0: 1.0})
+    with pytest.raises(ValueError, match=error):
+        small_vae.fit(tf.data.Dataset.from_tensors((IMAGES, ones, ones)))
+
+
+def test_a_prior_belongs_to_one_model(small_vae):
+    with pytest.raises(ValueError, match="`prior` is part of another `VAE`"):
+        VAE(small_vae.encoder, small_vae.decoder, prior=small_vae.prior)
+
+
 def test_adapt_needs_a_bias():
     encoder, _ = own_networks()
     layers = [keras.Input((2,)), keras.layers.Dense(64, use_bias=False)]
@@ -311,17 +328,11 @@ def test_adapt_needs_a_bias():
         VAE(encoder, decoder).adapt(IMAGES)
 
 
-def test_two_replicas_take_the_same_step_as_one(build_vae):
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.skip("needs two logical devices, see conftest.py")
+def test_two_replicas_take_the_same_step_as_one(build_vae, mirrored):
     # The last batch has one image: one of the replicas gets none.
     images = tf.data.Dataset.from_tensor_slices(IMAGES[:31]).batch(30)
     losses, weights = [], []
-    for strategy in (
-        tf.distribute.get_strategy(),
-        tf.distribute.MirroredStrategy([device.name for device in devices[:2]]),
-    ):
+    for strategy in (tf.distribute.get_strategy(), mirrored):
         with strategy.scope():
             vae = without_noise(build_vae(likelihood="sigma"))
             vae.compile(optimizer=keras.optimizers.SGD(1e-3))

@@ -38,7 +38,8 @@ class Backup(keras.callbacks.Callback):
         self.path = Path(run) / runs.BACKUP
         self.history = Path(run) / "history.csv"
         self.recorder = recorder
-        vae.optimizer.build(vae.trainable_variables)
+        with vae.distribute_strategy.scope():
+            vae.optimizer.build(vae.trainable_variables)
         self.variables = [*vae.variables, *vae.optimizer.variables]  # including the random seeds
         machine = runtime.describe()
         self.software = json.dumps({name: machine[name] for name in SOFTWARE})

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from vae_keras.callbacks import KLSchedule
 from vae_keras.data.batches import image_batches
@@ -14,6 +15,7 @@ from vae_keras.study.backup import Backup
 pytestmark = pytest.mark.faults
 
 EPOCHS = 4
+ONE_DEVICE = tf.distribute.get_strategy()
 
 
 class Killed(Exception):
@@ -41,13 +43,14 @@ def train(tmp_path, build_vae):
     images, labels = load_images("digits", "train", 0.2)
     few = images[:20], labels[:20]
 
-    def run(folder="run", kill_in=None, train=True):
+    def run(folder="run", kill_in=None, train=True, strategy=ONE_DEVICE):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        vae = build_vae("mlp", num_classes=10, likelihood="sigma", latent_dim=3)
-        vae.adapt(images)
         batches = image_batches(images, labels, batch_size=64, shuffle_seed=3)
-        vae.compile(optimizer=build_optimizer(EPOCHS * len(batches)))
+        with strategy.scope():
+            vae = build_vae("mlp", num_classes=10, likelihood="sigma", latent_dim=3)
+            vae.adapt(images)
+            vae.compile(optimizer=build_optimizer(EPOCHS * len(batches)))
         recorder = EpochRecorder((images, labels), few, few, few)
         backup = Backup(path, vae, recorder)
         done = backup.restore(batches)
@@ -82,6 +85,15 @@ def test_a_killed_training_resumes_and_ends_like_an_uninterrupted_one(train):
     for array, other in zip(arrays, same, strict=True):
         np.testing.assert_array_equal(array, other)
     assert train()[0] == EPOCHS  # if killed during evaluation, nothing is left to train
+
+
+def test_a_training_on_two_devices_resumes_too(train, mirrored):
+    _, history, _ = train("whole", strategy=mirrored)
+    with pytest.raises(Killed):
+        train(kill_in=2, strategy=mirrored)
+    done, resumed, _ = train(strategy=mirrored)
+    assert done == 2
+    np.testing.assert_allclose(resumed["loss"].astype(float), history["loss"].astype(float))
 
 
 def test_a_backup_that_cannot_be_used_is_named(train, tmp_path, caplog):
