@@ -25,6 +25,8 @@ class Prior(keras.layers.Layer):
 
     def attach(self, encoder):
         """Creates the weights for the codes of this encoder."""
+        if hasattr(self, "latent_dim"):
+            raise ValueError("`prior` is part of another `VAE`: each needs a prior of its own")
         self.latent_dim = encoder.outputs[0].shape[-1]
         self.built = True
 

@@ -14,11 +14,19 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
         peak: highest learning rate, above 0.
         num_steps: number of training steps, at least 2: the rate is 0 in the last and afterwards.
 
+    Raises:
+        ValueError: if there are fewer than two steps.
+
     Reference:
         Goyal et al., 2017, "Accurate, Large Minibatch SGD", section 2.2, for the linear rise.
     """
 
     def __init__(self, peak, num_steps):
+        if num_steps < 2:
+            raise ValueError(
+                "`num_steps` must be at least 2: train for more epochs or with smaller batches. "
+                f"Received: {num_steps}"
+            )
         self.peak = peak
         self.num_steps = num_steps
 
@@ -35,7 +43,7 @@ def build_optimizer(num_steps, learning_rate=4e-3, learning_rate_schedule="linea
     """Builds the optimizer of all study runs; the defaults are for batches of 64 images.
 
     Args:
-        num_steps: number of training steps, at least 2.
+        num_steps: number of training steps; at least 2 if the schedule is linear.
         learning_rate: peak of the schedule, above 0.
         learning_rate_schedule: `"linear"`, see `LinearSchedule`, or `"constant"`.
 
@@ -43,7 +51,7 @@ def build_optimizer(num_steps, learning_rate=4e-3, learning_rate_schedule="linea
         `keras.optimizers.Adam`.
 
     Raises:
-        ValueError: if the schedule is unknown.
+        ValueError: if the schedule is unknown, or there are too few steps for it.
     """
     if learning_rate_schedule == "linear":
         learning_rate = LinearSchedule(learning_rate, num_steps)

@@ -22,6 +22,11 @@ def test_the_optimizer_follows_the_schedule_also_when_loaded(small_vae, tmp_path
         assert int(vae.optimizer.iterations) == 3
 
 
+def test_one_step_is_too_few_for_a_schedule():
+    with pytest.raises(ValueError, match="`num_steps` must be at least 2.*Received: 1"):
+        build_optimizer(1)
+
+
 def test_a_constant_rate():
     np.testing.assert_allclose(float(build_optimizer(10, 3e-3, "constant").learning_rate), 3e-3)
 

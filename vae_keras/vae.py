@@ -135,11 +135,11 @@ class VAE(keras.Model):
             self.log_scale.assign(math.log(max(deviation, 1 / 512) * SCALES[self.likelihood]))
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        self._check_inputs(x, y)
+        self._check_inputs(x, y, **kwargs)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        self._check_inputs(x, y)
+        self._check_inputs(x, y, **kwargs)
         return super().evaluate(x, y, *args, **kwargs)
 
     def encode(self, images, labels=None):
@@ -368,12 +368,14 @@ class VAE(keras.Model):
         # XLA, which Keras uses on a GPU, skips the assertion in `check_images`.
         return ops.where((images >= 0) & (images <= 1), images, math.nan)
 
-    def _check_inputs(self, x, y):
+    def _check_inputs(self, x, y, sample_weight=None, class_weight=None, **_):
         """Checks the arrays or the first batch that `fit` or `evaluate` receives."""
         if isinstance(x, tf.data.Dataset):
             x = next(iter(x.take(1)), None)
         if isinstance(x, (tuple, list)):
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(x)
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x)
+        if sample_weight is not None or class_weight is not None:
+            raise ValueError("weights of samples or classes are not supported")
         if hasattr(x, "dtype"):
             check_images(x, self.image_shape)
             if self.num_classes:

@@ -184,7 +184,7 @@ def test_every_set_has_a_finite_loss(values, image_shape, seed):
     )
     vae = VAE(*networks, **{name: values[name] for name in ("likelihood", "beta", "free_bits")})
     vae.adapt(images)
-    recipe = values["epochs"], values["learning_rate"], values["learning_rate_schedule"]
+    recipe = 1 + values["epochs"], values["learning_rate"], values["learning_rate_schedule"]
     vae.compile(optimizer=build_optimizer(*recipe), run_eagerly=True)
     for _ in range(2):
         logs = vae.train_on_batch(images, labels, return_dict=True)
