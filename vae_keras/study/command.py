@@ -11,7 +11,7 @@ import sys
 import papermill
 
 from vae_keras.data import load
-from vae_keras.data.catalogue import is_own
+from vae_keras.data.catalogue import DATASETS, is_own
 from vae_keras.study import execute, runs, sweeps
 from vae_keras.study.parameters import ALL_PARAMETERS, BEYOND, PARAMETERS
 
@@ -153,7 +153,12 @@ def _choose_runs(options):
     declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
     named = sorted({run["dataset"] for run in todo})
-    missing = [name for name in named if is_own(name) or load.locate(name)[1] == load.CACHE]
+    missing = [
+        name
+        for name in named
+        if is_own(name)
+        or (DATASETS[name]["substitute"] and load.locate(name)[1] in (load.CACHE, None))
+    ]
     error = _fetch(missing) if missing else None
     if error is None:
         for name in {run["dataset"] for run in todo if run["conditional"]}:

@@ -106,7 +106,8 @@ def test_only_missing_images_are_fetched(monkeypatch, tmp_path):
     assert chosen("quick") == {"fashion_mnist", "cifar10"}
     assert chosen("quick", "--data", "embedded") == {"digits", "photos"}
     assert chosen("quick", "--dataset", "digits") == {"digits"}
-    assert asked == [["fashion_mnist"]]
+    assert chosen("disentanglement", "--dataset", "dsprites") == {"dsprites"}
+    assert asked == [["fashion_mnist"], ["dsprites"]]
     monkeypatch.chdir(tmp_path)
     assert chosen("quick", "--dataset", "folder:birds") == {f"folder:{tmp_path}/birds"}
     assert chosen("quick", "--dataset", "a.npz") == {f"{tmp_path}/a.npz"}
