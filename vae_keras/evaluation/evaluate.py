@@ -209,9 +209,9 @@ def _likelihood(vae, test, train, num_images):
 
 
 def _reconstruction_quality(images, reconstructions):
-    quality = image_quality(images, reconstructions)
-    return {
-        **quality,
-        "explained_variance": 1 - quality["mse"] / pixel_variance(images),
-        "sharpness": sharpness(images, reconstructions),
-    }
+    """Returns the measures; those relative to the images are left out if these have no detail."""
+    quality, variance = image_quality(images, reconstructions), pixel_variance(images)
+    if variance:
+        quality["explained_variance"] = 1 - quality["mse"] / variance
+    sharp = sharpness(images, reconstructions)
+    return quality if np.isnan(sharp) else quality | {"sharpness": sharp}

@@ -51,6 +51,13 @@ def test_images_without_labels_have_no_probe(build_vae):
     assert set(with_labels) - set(without) == {"probe_accuracy"}
 
 
+def test_measures_relative_to_the_images_need_images_that_differ(build_vae):
+    one = np.full((1, *SHAPE), 128, "uint8"), None
+    metrics = evaluate(build_vae(latent_dim=3), one, (TRAIN[0], None), num_nll_images=0)
+    assert not {"explained_variance", "sharpness"} & set(metrics)
+    assert np.isfinite(list(metrics.values())).all()
+
+
 def test_a_partial_evaluation_skips_the_bounds(small_vae):
     metrics = evaluate(small_vae, TEST, TRAIN, num_nll_images=0)
     assert "excess" in metrics and not {"binary_nll", "exact_nll"} & set(metrics)

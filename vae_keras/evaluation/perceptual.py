@@ -1,8 +1,17 @@
 """Fixed networks that provide the features of a perceptual loss."""
 
+import os
+
+from vae_keras.data.download import fetch
 from vae_keras.evaluation.judge import load_classifier
 from vae_keras.runtime import dtype_policy, keras
 
+# Keras's own weights file, under the name that it has in Keras's cache.
+VGG_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+VGG_MD5 = "6d6bbae143d832006294945121d1f1fc"
 VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3")
 
 
@@ -11,7 +20,7 @@ def load_features(dataset, image_shape):
 
     It is the data set's own judge up to its first residual block. Sample distances use the last
     block of the same judge, so they are not independent of this loss. Data sets without a judge use
-    VGG16 with ImageNet weights, which Keras downloads.
+    VGG16 with ImageNet weights, which are downloaded into Keras's cache.
 
     Args:
         dataset: name of the data set.
@@ -22,10 +31,12 @@ def load_features(dataset, image_shape):
 
     Raises:
         OSError: if a file cannot be downloaded.
+        ValueError: if its checksum is wrong.
     """
     judge = load_classifier(dataset)
     if judge is None:
-        return build_vgg(image_shape)
+        place = f"models/{os.path.basename(VGG_URL)}"
+        return build_vgg(image_shape, fetch(VGG_URL, f"md5:{VGG_MD5}", place))
     images = keras.Input(image_shape)
     grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
     copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # takes floats
@@ -37,7 +48,7 @@ def load_features(dataset, image_shape):
     return keras.Model(images, maps)
 
 
-def build_vgg(image_shape, weights="imagenet"):
+def build_vgg(image_shape, weights):
     """Builds the first three blocks of VGG16 for images of any size and one or three channels.
 
     Args:
@@ -55,11 +66,8 @@ def build_vgg(image_shape, weights="imagenet"):
     with dtype_policy("float32"):
         colours = keras.ops.repeat(255.0 * images, 3 // image_shape[-1], axis=-1)
         pixels = keras.applications.vgg16.preprocess_input(colours)
-        try:
-            vgg = keras.applications.VGG16(
-                include_top=False, weights=weights, input_shape=(None, None, 3)
-            )
-        except Exception as error:  # Keras raises a bare one if a download fails
-            raise OSError(f"the weights of VGG16 are not available: {error}") from error
+        vgg = keras.applications.VGG16(
+            include_top=False, weights=weights, input_shape=(None, None, 3)
+        )
         maps = keras.Model(vgg.input, [vgg.get_layer(name).output for name in VGG_LAYERS])
         return keras.Model(images, maps(pixels))

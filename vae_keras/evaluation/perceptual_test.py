@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from vae_keras.data.load import load_images
+from vae_keras.evaluation import perceptual
 from vae_keras.evaluation.perceptual import build_vgg, load_features
 
 
@@ -57,10 +58,13 @@ def test_vgg_takes_images_of_any_size_and_one_or_three_channels(image_shape):
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_a_failed_download_is_an_os_error(monkeypatch):
-    def fail(*_, **__):
-        raise Exception("URL fetch failure")
-
-    monkeypatch.setattr(keras.applications, "VGG16", fail)
-    with pytest.raises(OSError, match="the weights of VGG16 are not available: URL fetch"):
-        build_vgg((8, 8, 1))
+def test_data_sets_without_a_judge_use_vgg_from_the_cache(monkeypatch, tmp_path):
+    weights = tmp_path / "vgg.weights.h5"
+    keras.applications.VGG16(include_top=False, weights=None).save_weights(weights)
+    asked = []
+    monkeypatch.setattr(perceptual, "fetch", lambda *place: asked.append(place) or weights)
+    maps = load_features("photos", (32, 32, 3))(np.zeros((1, 32, 32, 3), "float32"))
+    assert [part.shape[-1] for part in maps] == [64, 128, 256]
+    ((url, checksum, place),) = asked
+    assert (url, checksum) == (perceptual.VGG_URL, f"md5:{perceptual.VGG_MD5}")
+    assert place == "models/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as Keras's own
