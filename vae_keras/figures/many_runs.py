@@ -116,8 +116,9 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
         panel.xaxis.set_major_formatter(PLAIN)
         panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
-    ends = "at the ends of each curve" if any(len(c) > 1 for c in curves.values()) else "beside points"
-    legend_title = f"numbers {ends}: {label(swept)}"
+    crowded = any(len(drawn) > 1 for drawn in curves.values())
+    place = "at the ends of each curve" if crowded else "beside points"
+    legend_title = f"numbers {place}: {label(swept)}"
     extra = _seed_entries(table, "dataset", "likelihood", swept)
     style.finish(figure, title, extra, legend_title)
     figure.draw_without_rendering()  # lays out the panels, on which label positions depend

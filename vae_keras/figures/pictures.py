@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from vae_keras.figures.names import label
 from vae_keras.figures.style import StyledFigure, styled
 
 GAP = 2  # pixels between the images of a montage
@@ -78,7 +77,7 @@ def image_rows(rows, title=None):
 
     Args:
         rows: dict from label to images, see `to_pixels`, all of the same size. Shorter rows end in
-            white. Names of data sets and likelihoods are replaced by their display names.
+            white.
 
     Raises:
         ValueError: if the images differ in size.
@@ -93,7 +92,7 @@ def image_rows(rows, title=None):
         sheet[number, : len(row)] = row
     figure = image_grid(sheet.reshape(-1, *size), num_columns, title)
     middles = (size[0] + GAP) * np.arange(len(rows)) + size[0] / 2
-    figure.axes[0].set_yticks(middles, [label(str(name)) for name in rows])
+    figure.axes[0].set_yticks(middles, [str(name) for name in rows])
     return figure
 
 
@@ -109,9 +108,7 @@ def class_examples(images, labels, class_names, num_examples=8, title=None):
     check_labels(labels, images)
     chosen = [np.flatnonzero(np.equal(labels, n))[:num_examples] for n in range(len(class_names))]
     rows = zip(class_names, (np.asarray(images)[places] for places in chosen), strict=True)
-    figure = image_rows(dict(rows), title)
-    figure.axes[0].set_yticklabels(class_names)  # a class may have the name of a setting
-    return figure
+    return image_rows(dict(rows), title)
 
 
 def check_labels(labels, images):
