@@ -67,8 +67,9 @@ def sharpness(images, reconstructions):
         neighbours += images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
         return tf.math.reduce_variance(neighbours - 4 * images[:, 1:-1, 1:-1], axis=(1, 2))
 
-    original, reconstructed = over_batches(detail, images, reconstructions)
-    return float(reconstructed.mean(dtype="float64") / original.mean(dtype="float64"))
+    variances = over_batches(detail, images, reconstructions)
+    original, reconstructed = (values.mean(dtype="float64") for values in variances)
+    return float(reconstructed / original) if original else float("nan")
 
 
 def pixel_variance(images):
