@@ -86,16 +86,15 @@ def settings(table, column, measures, title=None):
 
 
 @style.styled
-def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), title=None):
+def rate_distortion(table, distortions=("reconstruction_loss",), title=None):
     """Draws reconstruction quality against the rate, with one row of panels per data set.
 
-    Points are means over seeds. Each is labelled with its value of the swept parameter if there is
-    room. In all other respects the figure is like that of `sweep_curves`.
+    Points are means over seeds. Each is labelled with its beta if there is room. In all other
+    respects the figure is like that of `sweep_curves`.
 
     Args:
-        table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`, the
-            swept parameter, `kl_divergence` and the distortions.
-        swept: name of the swept parameter, which varies along each curve.
+        table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`,
+            `beta`, `kl_divergence` and the distortions.
         distortions: column names.
 
     Raises:
@@ -109,7 +108,7 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
             "`distortions` must be comparable between the likelihoods of the table, as psnr is; "
             f"the reconstruction loss is not. Received: {sorted(table['likelihood'].unique())}"
         )
-    figure, curves = _draw_panels(table, swept, "kl_divergence", distortions)
+    figure, curves = _draw_panels(table, "beta", "kl_divergence", distortions)
     for panel in figure.axes:
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -118,8 +117,8 @@ def rate_distortion(table, swept="beta", distortions=("reconstruction_loss",), t
         panel.margins(x=0.1)
     crowded = any(len(drawn) > 1 for drawn in curves.values())
     place = "at the ends of each curve" if crowded else "beside points"
-    legend_title = f"numbers {place}: {label(swept)}"
-    extra = _seed_entries(table, "dataset", "likelihood", swept)
+    legend_title = f"numbers {place}: beta"
+    extra = _seed_entries(table, "dataset", "likelihood", "beta")
     style.finish(figure, title, extra, legend_title)
     figure.draw_without_rendering()  # lays out the panels, on which label positions depend
     for panel in figure.axes:
