@@ -43,22 +43,10 @@ def names():
 
 
 def load(source):
-    """Loads a trained model.
+    """Loads a `keras.Model`, not compiled; see `VAE.from_pretrained`.
 
     Code that comes with a model is never executed: Keras's safe mode is on, and classes outside
     Keras and this package are found only if the caller has registered them.
-
-    Args:
-        source: one of `names()`, with files checked by their SHA-256; the path of a folder written
-            by `save`, or of a `.keras` file; or `hf://user/name` on the Hugging Face Hub.
-
-    Returns:
-        `keras.Model`, not compiled.
-
-    Raises:
-        ValueError: if there is no such model, or its files are not those of a model.
-        OSError: if a download fails, or a published file is damaged.
-        ImportError: if `source` starts with `hf://` and `huggingface_hub` is not installed.
     """
     path = _locate(os.fspath(source))
     try:
@@ -69,19 +57,11 @@ def load(source):
         raise ValueError(f"no model can be loaded from {path}: {error}") from error
 
 
-def save(vae, folder, card=None):
-    """Writes a model for `load`, to keep, publish or upload to a hub.
+def save(vae, folder):
+    """Writes a model for `load`; see `VAE.save_pretrained`.
 
     Weights are stored in float16. Those with two or more axes are rounded to 8 significant bits,
     the precision of products in bfloat16 training. A loaded model computes in float32.
-
-    Args:
-        vae: a `VAE`.
-        folder: path of the folder; files in it are overwritten.
-        card: Markdown of its `README.md`; by default a few lines about the model.
-
-    Raises:
-        ValueError: if a weight is not finite, or too large for float16.
     """
     folder = Path(folder)
     _check_weights(vae)
@@ -94,16 +74,15 @@ def save(vae, folder, card=None):
     config["compile_config"] = None
     text = re.sub(r'"mixed_b?float16"', '"float32"', json.dumps(config, indent=1))
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-    if card is None:
-        card = DEFAULT_CARD.format(
-            name=folder.resolve().name,
-            folder=folder,
-            shape=vae.image_shape,
-            latent_dim=vae.latent_dim,
-            labels=f"{vae.num_classes} classes" if vae.num_classes else "no class labels",
-            likelihood=vae.likelihood,
-            beta=vae.beta,
-        )
+    card = DEFAULT_CARD.format(
+        name=folder.resolve().name,
+        folder=folder,
+        shape=vae.image_shape,
+        latent_dim=vae.latent_dim,
+        labels=f"{vae.num_classes} classes" if vae.num_classes else "no class labels",
+        likelihood=vae.likelihood,
+        beta=vae.beta,
+    )
     (folder / CARD).write_text(card, encoding="utf-8")
 
 

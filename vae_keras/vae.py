@@ -198,18 +198,7 @@ class VAE(keras.Model):
         return ops.sigmoid(self.logits(z, labels))
 
     def reconstruct(self, images, labels=None):
-        """Decodes the posterior means of images.
-
-        Args:
-            images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
-            labels: integers, `(batch_size,)`; an unconditional model ignores them.
-
-        Returns:
-            Images in [0, 1], of the same shape.
-
-        Raises:
-            ValueError: as for `encode`.
-        """
+        """Decodes the posterior means of images, to [0, 1]; arguments as for `encode`."""
         return self.decode(self.encode(images, labels)[0], labels)
 
     def sample(self, num_images, labels=None, codes=None):
@@ -237,48 +226,45 @@ class VAE(keras.Model):
         """Computes the negative log-likelihood of images, given their latent codes.
 
         Args:
-            images: uint8, or floats in [0, 1], `(batch_size, height, width, channels)`.
+            images: see `encode`.
             z: latent codes, `(batch_size, latent_dim)`.
-            labels: integers, `(batch_size,)`; an unconditional model ignores them.
+            labels: see `encode`.
 
         Returns:
             Nats per image, `(batch_size,)`, summed over pixels and channels.
-
-        Raises:
-            ValueError: as for `encode`.
         """
         return self._likelihood(self._to_unit_range(images), self.logits(z, labels))
 
     @classmethod
     def from_pretrained(cls, source):
-        """Loads a trained model, see `vae_keras.pretrained.load`.
+        """Loads a trained model, without executing code that comes with it.
 
         >>> VAE.from_pretrained("fashion_mnist-z32").sample(16)
 
         Args:
-            source: name of a published model, path of a folder or a `.keras` file, or
-                `hf://user/name`.
+            source: name of a published model, whose files are checked by their SHA-256; path of a
+                folder or a `.keras` file; or `hf://user/name` on the Hugging Face Hub.
 
         Raises:
             ValueError: if there is no such model, or it is not a `VAE`.
             OSError: if a download fails, or a published file is damaged.
+            ImportError: if `hf://` needs `huggingface_hub`, and it is not installed.
         """
         model = pretrained.load(source)
         if not isinstance(model, cls):
             raise ValueError(f"`source` must be a `VAE`. Received: {type(model).__name__}")
         return model
 
-    def save_pretrained(self, folder, card=None):
-        """Writes the model for `from_pretrained`: float16 weights and a model card.
+    def save_pretrained(self, folder):
+        """Writes the model for `from_pretrained`: float16 weights and a short model card.
 
         Args:
             folder: path of the folder; files in it are overwritten.
-            card: Markdown of its `README.md`; by default a few lines about the model.
 
         Raises:
             ValueError: if a weight is not finite, or too large for float16.
         """
-        pretrained.save(self, folder, card)
+        pretrained.save(self, folder)
 
     @property
     def metrics(self):
@@ -307,11 +293,7 @@ class VAE(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        parts = {
-            part: keras.saving.deserialize_keras_object(config[part])
-            for part in PARTS
-            if part in config
-        }
+        parts = {part: keras.saving.deserialize_keras_object(config[part]) for part in PARTS}
         return cls(**{**config, **parts})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
