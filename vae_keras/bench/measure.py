@@ -252,9 +252,14 @@ def draw(table):
     rows = rows.assign(
         below=rows["ratio"] - rows["ratio_low"], above=rows["ratio_high"] - rows["ratio"]
     )
-    ratio, below, above = (_pivot(rows, name)[::-1] for name in ("ratio", "below", "above"))
+    for dataset, shape in SHAPES.items():
+        named = rows["group"].str.replace(_group(shape, ""), f"{names.label(dataset)}, batch ")
+        rows = rows.assign(group=named)
+    ratio, below, above = (
+        _pivot(rows, name).iloc[::-1, ::-1] for name in ("ratio", "below", "above")
+    )
     figure, ((axes,),) = style.panels(width=7, height=3.5)
     errors = np.stack([below.T, above.T], axis=1)
     ratio.plot.barh(ax=axes, xerr=errors, ylabel="", xlabel="images/s, multiple of stock Keras")
-    axes.legend(title=None)
-    return figure
+    axes.get_legend().remove()
+    return style.finish(figure, "Images/s in training: median over rounds, with its range")
