@@ -194,20 +194,20 @@ def markdown(table):
         if columns:
             shown = pd.concat(columns, axis=1).rename_axis("name").fillna("")
             parts += [title, shown.to_markdown(disable_numparse=True)]
-    parts.append(
-        f"Images/s in training with batches of {batch_size}; seconds of training, with compiling, "
-        "until the ELBO of validation images reaches a value in nats/image; and the best ELBO "
-        f"within {LIMIT / 60:.0f} minutes. Speeds relative to stock Keras are medians over rounds. "
-        f"For the ELBOs, {OURS} uses the study's recipe, with the number of epochs that reaches "
-        f"the value first; the others use Adam at 1e-3 with batches of {others}."
+    text = (
+        f"Images/s with batches of {batch_size}; seconds of training, with compiling, until the "
+        "ELBO of validation images reaches a value in nats/image; the best ELBO within "
+        f"{LIMIT / 60:.0f} minutes; and speeds relative to stock Keras, medians over rounds. For "
+        f"the ELBOs, {OURS} uses the study's recipe, with the number of epochs that reaches the "
+        f"value first; the others use Adam at 1e-3 with batches of {others}."
     )
     if shares:
         ours = trained[trained["name"] == OURS].iloc[0]
-        parts[-1] += (
+        text += (
             f" Measured on {ours['device']} with {ours['threads']:.0f} threads, where training "
             f"reaches {' and '.join(shares)} of the rate of matrix products in that precision."
         )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, text]) + "\n"
 
 
 def _speed(row):
