@@ -238,7 +238,7 @@ def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
                     "statement": claim.statement,
                     "measure": measure,
                     "dataset": dataset,
-                    "verdict": "not decided: one seed" if all(values) else "not measured",
+                    "verdict": "not decided: too few seeds" if all(values) else "not measured",
                     **dict.fromkeys(("difference", "low", "high"), math.nan),
                     "margin": verdicts.margin(measure, dataset),
                     "unit": names.COLUMNS[measure][1],

@@ -64,8 +64,8 @@ def test_one_seed_or_a_missing_measure_decides_nothing():
     assert claims.check_all(one, [SIZES])["verdict"].tolist() == ["supported"]  # 8 has weight 0
     one = table[(table["seed"] == 0) | (table["latent_dim"] != 2)]
     (row,) = claims.check_all(one, [SIZES]).to_dict("records")
-    assert row["verdict"] == "not decided: one seed" and np.isnan(row["difference"])
-    assert claims.describe(row) == "**not decided: one seed**"
+    assert row["verdict"] == "not decided: too few seeds" and np.isnan(row["difference"])
+    assert claims.describe(row) == "**not decided: too few seeds**"
     for missing in (table.drop(columns="elbo"), table.iloc[:0]):
         (row,) = claims.check_all(missing, [SIZES]).to_dict("records")
         assert (row["verdict"], row["seeds"]) == ("not measured", 0)
@@ -158,7 +158,7 @@ def test_claims_about_other_data_sets_have_their_own_table():
     text = claims.render(checked)
     assert "| On one of them" in text
     assert text.endswith("Not measured yet:\n\n- Elsewhere")
-    checked.loc[checked["dataset"] == "mnist", "verdict"] = "not decided: one seed"
+    checked.loc[checked["dataset"] == "mnist", "verdict"] = "not decided: too few seeds"
     text = claims.render(checked)
     headers = [line for line in text.splitlines() if line.startswith("| claim")]
     assert [header.replace(" ", "") for header in headers] == [
