@@ -20,9 +20,9 @@ import yaml
 from itables.javascript import generate_init_offline_itables_html
 from sphinx.cmd.build import build_main
 
-from vae_keras import published
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.figures import names
+from vae_keras.published import registry
 from vae_keras.study import claims, runs, sweeps, tables
 from vae_keras.study.execute import START_SECONDS, default_jobs, duration
 from vae_keras.study.execute_one import KERNEL_NOT_STARTED, KERNEL_STARTS
@@ -157,7 +157,7 @@ def cards(checked):
 
 def models():
     """Lists the published models, each as the line of code that loads it."""
-    paths = [Path(name).parts for name in published.names()]
+    paths = [Path(name).parts for name in registry.names()]
     found = dict.fromkeys(name for folder, name, *_ in paths if folder == "pretrained")
     lines = [f'- `VAE.from_pretrained("{name}")`' for name in found]
     return "\n".join(lines or ["None is published yet."]) + "\n"

@@ -22,16 +22,17 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from vae_keras import pretrained, published, runtime
+from vae_keras import runtime
 from vae_keras.data.load import class_names
 from vae_keras.figures.names import label
+from vae_keras.published import pretrained, registry
 from vae_keras.runtime import keras
 from vae_keras.study import publish
 from vae_keras.vae import VAE
 
 DOCS = Path(__file__).resolve().parent
 FOLDER = DOCS / "generated" / "static" / "explorer"
-MODELS = published.MODELS / pretrained.FOLDER
+MODELS = registry.MODELS / pretrained.FOLDER
 RUNTIME = "onnxruntime-web@1.30.0"
 LATENT_DIM = 32
 ROLES = {

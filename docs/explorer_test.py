@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_keras import pretrained, published
+from vae_keras.published import pretrained, registry
 from vae_keras.vae import VAE
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 HTML = Path(__file__).resolve().parents[1] / "site" / "html"
 PAGE = HTML / "explorer.html"
-MODELS = published.MODELS / pretrained.FOLDER
+MODELS = registry.MODELS / pretrained.FOLDER
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
     not (PAGE.exists() and CHROMIUM), reason="needs the built site and Chromium"

@@ -39,7 +39,7 @@ def test_a_wheel_trains_outside_the_checkout(tmp_path):
     )
     (wheel,) = wheels.iterdir()
     names = zipfile.ZipFile(wheel).namelist()
-    assert "vae_keras/study/sweeps.py" in names and "vae_keras/published.txt" in names
+    assert "vae_keras/study/sweeps.py" in names and "vae_keras/published/registry.txt" in names
     assert not [name for name in names if name.endswith(("_test.py", "conftest.py"))]
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
     result = subprocess.run(

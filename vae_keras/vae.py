@@ -7,13 +7,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vae_keras import beyond, pretrained  # noqa: F401, for saved models: registers its classes
+from vae_keras import beyond  # noqa: F401, for saved models: registers its classes
 from vae_keras.checks import check_images, check_labels, check_networks
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import StandardNormal
+from vae_keras.published import pretrained
 
 NUM_ADAPTED = 10_000  # `adapt` thins out larger sets, to no fewer images than this
 PARTS = ("encoder", "decoder", "prior", "posterior", "objective")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_keras import published, recipe, runtime
+from vae_keras import recipe, runtime
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.data.load import load_images
 from vae_keras.evaluation import judge_validation
 from vae_keras.evaluation.distances import extract
+from vae_keras.published import registry
 from vae_keras.runtime import keras, tf
 
 EPOCHS = {"mnist": 4, "svhn": 5}  # 10 for the others
@@ -109,7 +110,7 @@ def load_judge(dataset):
         user's own images.
 
     Raises:
-        OSError: if the judge cannot be downloaded, see `published.fetch`.
+        OSError: if the judge cannot be downloaded, see `registry.fetch`.
     """
     classifier = load_classifier(dataset)
     return None if classifier is None else _features(classifier)
@@ -126,10 +127,10 @@ def load_classifier(dataset):
         `(batch_size, num_classes)`. None if no judge is published for the data set.
 
     Raises:
-        OSError: if the classifier cannot be downloaded, see `published.fetch`.
+        OSError: if the classifier cannot be downloaded, see `registry.fetch`.
     """
     name = f"judges/{dataset}.keras"
-    return _load(published.fetch(name)) if name in published.names() else None
+    return _load(registry.fetch(name)) if name in registry.names() else None
 
 
 def main(arguments=None):
@@ -144,7 +145,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m vae_keras.evaluation.judge")
     parser.add_argument("names", nargs="+", choices=DATASETS, metavar="NAME")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
-    parser.add_argument("--folder", type=Path, default=published.MODELS / "judges")
+    parser.add_argument("--folder", type=Path, default=registry.MODELS / "judges")
     parser.add_argument("--validate", action="store_true", help="validate instead of training")
     parser.add_argument("--second", type=Path, help="folder of judges with another seed")
     options = parser.parse_args(arguments)
@@ -162,8 +163,8 @@ def main(arguments=None):
             else:
                 train_judge(name, options.seed).save(path)
                 judge_validation.record(options.folder, name, **_describe(name, path))
-                if path.is_relative_to(published.MODELS):
-                    published.register(path)
+                if path.is_relative_to(registry.MODELS):
+                    registry.register(path)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

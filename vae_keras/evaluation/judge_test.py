@@ -5,10 +5,10 @@ import keras
 import numpy as np
 import pytest
 
-from vae_keras import published
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.evaluation import judge, judge_validation
 from vae_keras.evaluation.distances import extract
+from vae_keras.published import registry
 
 NUM_FEATURES = 128
 
@@ -34,14 +34,14 @@ def test_training_is_reproducible_and_gives_float32():
 
 
 @pytest.mark.parametrize(
-    "dataset", [name for name in DATASETS if f"judges/{name}.keras" in published.names()]
+    "dataset", [name for name in DATASETS if f"judges/{name}.keras" in registry.names()]
 )
 def test_published_judges_take_the_images_of_their_set(dataset):
     features = judge.load_judge(dataset)
     images = np.random.default_rng(0).integers(0, 256, (5, *DATASETS[dataset]["image_shape"]))
     values = extract(features, images.astype("uint8"))
     assert values.shape == (5, NUM_FEATURES) and values.dtype == np.float32
-    assert published.fetch(f"judges/{dataset}.keras").stat().st_size < 3e6
+    assert registry.fetch(f"judges/{dataset}.keras").stat().st_size < 3e6
 
 
 def test_own_images_have_no_judge():
@@ -49,7 +49,7 @@ def test_own_images_have_no_judge():
 
 
 def test_the_judge_of_digits_detects_distortions(tmp_path):
-    shutil.copy(published.fetch("judges/digits.keras"), tmp_path)
+    shutil.copy(registry.fetch("judges/digits.keras"), tmp_path)
     assert judge.main(["digits", "--folder", str(tmp_path), "--validate"]) == 0
     distances = json.loads((tmp_path / "judges.json").read_text())["digits"]["distances"]
     for chain in (
@@ -79,7 +79,7 @@ def test_command_trains_and_writes_the_readme(folder):
     assert record["training_images"] == 1294 and record["epochs"] == 1
     text = (folder / "README.md").read_text()
     assert f"| digits | 1,294 | 1 | {record['test_accuracy']:.4f} |" in text
-    assert published.pooch.file_hash(folder / "digits.keras") in text
+    assert registry.pooch.file_hash(folder / "digits.keras") in text
 
 
 def test_agreement_is_the_rank_correlation_of_common_distances():
@@ -102,10 +102,10 @@ def test_code_in_a_model_file_is_refused(tmp_path, monkeypatch):
     hostile = keras.layers.Lambda(lambda x: [open(marker, "w").close(), x][1], name="features")
     keras.Sequential([keras.Input((8, 8, 1)), hostile]).save(place)
     executed.unlink()
-    monkeypatch.setattr(published, "MODELS", tmp_path)
-    monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
-    published.REGISTRY.touch()
-    published.register(place)  # refused although the checksum matches
+    monkeypatch.setattr(registry, "MODELS", tmp_path)
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry.txt")
+    registry.REGISTRY.touch()
+    registry.register(place)  # refused although the checksum matches
     with pytest.raises(ValueError, match="(?i)lambda.*unsafe"):
         judge.load_judge("digits")
     assert not executed.exists()
@@ -113,7 +113,7 @@ def test_code_in_a_model_file_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.faults
 def test_nothing_turns_safe_loading_off():
-    root = published.MODELS.parent
+    root = registry.MODELS.parent
     sources = [*root.glob("vae_keras/**/*.py"), *root.glob("notebooks/*.ipynb")]
     for path in sources:
         text = path.read_text(encoding="utf-8")

@@ -29,9 +29,9 @@ def test_features_of_the_judge_have_a_gradient_and_reflect_content():
 
 
 def test_the_judge_is_copied_with_its_weights():
-    from vae_keras import published
+    from vae_keras.published import registry
 
-    judge = keras.models.load_model(published.fetch("judges/digits.keras"), compile=False)
+    judge = keras.models.load_model(registry.fetch("judges/digits.keras"), compile=False)
     images = load_images("digits", "test")[0][:5]
     layer = [layer for layer in judge.layers if isinstance(layer, keras.layers.Add)][0]
     expected = keras.Model(judge.input, layer.output)(images)

@@ -10,12 +10,13 @@ import sys
 import numpy as np
 import pandas as pd
 
-from vae_keras import pretrained, published, runtime
+from vae_keras import runtime
 from vae_keras.data.catalogue import DATASETS
 from vae_keras.data.load import load_images
 from vae_keras.evaluation import batched, codes
 from vae_keras.evaluation.likelihood import elbo_terms
 from vae_keras.figures import names
+from vae_keras.published import pretrained, registry
 from vae_keras.runtime import keras
 from vae_keras.study import runs, sweeps, tables
 from vae_keras.study.parameters import PARAMETERS
@@ -128,7 +129,7 @@ def publish_run(name, parameters):
         ValueError: if the weights are larger than 4 MB.
     """
     run = runs.models_folder() / runs.run_name(parameters)
-    folder = published.MODELS / pretrained.FOLDER / name
+    folder = registry.MODELS / pretrained.FOLDER / name
     images, labels = load_images(parameters["dataset"], "test")
     vae = VAE.from_pretrained(run / "model.keras")
     vae.save_pretrained(folder)
@@ -149,7 +150,7 @@ def publish_run(name, parameters):
             f"weights must take at most {MAX_BYTES:,} bytes. Received: {size:,} bytes in {folder}"
         )
     for file in (pretrained.CONFIG, pretrained.WEIGHTS):
-        published.register(folder / file)
+        registry.register(folder / file)
 
 
 def describe_codes(vae, images, labels, dataset):

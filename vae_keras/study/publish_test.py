@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_keras import published
+from vae_keras.published import registry
 from vae_keras.study import publish, runs, sweeps
 from vae_keras.vae import VAE
 
@@ -12,9 +12,9 @@ def finished(build_vae, tmp_path, monkeypatch):
     grid = {"dataset": ["digits"], "latent_dim": [2], "conditional": [False, True]}
     grids = [grid | {"seed": [0, 1]}, {"dataset": ["digits"]}]
     monkeypatch.setitem(sweeps.SWEEPS, "pretrained", grids)
-    monkeypatch.setattr(published, "MODELS", tmp_path / "checkout" / "models")
-    monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
-    published.REGISTRY.write_text("")
+    monkeypatch.setattr(registry, "MODELS", tmp_path / "checkout" / "models")
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry.txt")
+    registry.REGISTRY.write_text("")
     for parameters in sweeps.declared_runs("pretrained", "study"):
         if parameters["latent_dim"] == 2:
             folder = runs.start_run(**parameters)
@@ -38,7 +38,7 @@ def test_finished_runs_are_published_with_a_card(finished, capsys):
     assert "digits-z32: not published, no finished run with" in printed
     vae = VAE.from_pretrained("digits-z2-conditional")
     assert (vae.latent_dim, vae.num_classes) == (2, 10)
-    card = (published.MODELS / "pretrained" / "digits-z2-conditional" / "README.md").read_text()
+    card = (registry.MODELS / "pretrained" / "digits-z2-conditional" / "README.md").read_text()
     assert "| ELBO (nats/image) | -30.0" in " ".join(card.split())
     assert "-32.0 ± 2.8" in card  # over -30 and -34
     assert "given the class: 0, 1, 2" in card and "labels=range(10)" in card
@@ -47,7 +47,7 @@ def test_finished_runs_are_published_with_a_card(finished, capsys):
 
 def test_the_explorers_arrays_are_stored_with_the_models(finished):
     assert publish.main() == 0
-    folder = published.MODELS / "pretrained"
+    folder = registry.MODELS / "pretrained"
     shown = np.load(folder / "digits.npz")
     vae, arrays = VAE.from_pretrained("digits-z2"), np.load(folder / "digits-z2" / "codes.npz")
     np.testing.assert_allclose(arrays["z_mean"], vae.encode(shown["images"])[0], atol=0.05)
@@ -62,4 +62,4 @@ def test_an_oversized_model_is_not_registered(finished, monkeypatch, capsys):
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
     assert publish.main() == 1
     assert "at most 1,000 bytes" in capsys.readouterr().err
-    assert published.names() == []
+    assert registry.names() == []

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from vae_keras import pretrained, published
+from vae_keras.published import pretrained, registry
 from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
 
@@ -28,13 +28,13 @@ def folder(small_vae, tmp_path):
 @pytest.fixture
 def publish(folder, tmp_path, monkeypatch):
     """Publishes the files of `folder` as `tiny` in a temporary checkout; returns their folder."""
-    monkeypatch.setattr(published, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(published, "REGISTRY", tmp_path / "published.txt")
-    target = published.MODELS / "pretrained" / "tiny"
+    monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry.txt")
+    target = registry.MODELS / "pretrained" / "tiny"
     shutil.copytree(folder, target)
-    published.REGISTRY.write_text("")
+    registry.REGISTRY.write_text("")
     for name in (pretrained.CONFIG, pretrained.WEIGHTS):
-        published.register(target / name)
+        registry.register(target / name)
     return target
 
 
@@ -129,13 +129,13 @@ def test_published_models_are_found_by_name_and_checked(publish, small_vae):
 def test_published_models_are_downloaded_outside_a_checkout(publish, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=published.MODELS)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=registry.MODELS)
     handler.log_message = lambda *_: None
-    monkeypatch.setattr(published, "MODELS", tmp_path / "nowhere")
+    monkeypatch.setattr(registry, "MODELS", tmp_path / "nowhere")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(published, "BASE_URL", url)
+        monkeypatch.setattr(registry, "BASE_URL", url)
         assert VAE.from_pretrained("tiny").latent_dim == 2
         server.shutdown()
     assert VAE.from_pretrained("tiny").latent_dim == 2  # from the cache

@@ -1,4 +1,4 @@
-"""Files that the project publishes with its code, such as the judges of samples."""
+"""Fetches published files and checks their SHA-256."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pooch
 
 from vae_keras import __version__
 
-MODELS = Path(__file__).parents[1] / "models"  # in a checkout
-REGISTRY = Path(__file__).with_name("published.txt")  # a name and a SHA-256 per line
+MODELS = Path(__file__).parents[2] / "models"  # in a checkout
+REGISTRY = Path(__file__).with_name("registry.txt")  # a name and a SHA-256 per line
 BASE_URL = f"https://raw.githubusercontent.com/vae-keras/vae-keras/v{__version__}/models/"
 
 

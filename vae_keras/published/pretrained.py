@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vae_keras import published
+from vae_keras.published import registry
 from vae_keras.runtime import keras
 
 # Keras's own names: `keras.saving.load_model(folder)` reads the folder, too.
@@ -38,7 +38,7 @@ vae = VAE.from_pretrained("{folder}")
 
 def names():
     """Returns the names of all published models, for `load`."""
-    paths = [Path(name).parts for name in published.names()]
+    paths = [Path(name).parts for name in registry.names()]
     return list(dict.fromkeys(parts[1] for parts in paths if parts[0] == FOLDER))
 
 
@@ -91,7 +91,7 @@ def _locate(source):
     if source.startswith("hf://"):
         return _download(source.removeprefix("hf://"))
     if source in names():
-        files = [published.fetch(f"{FOLDER}/{source}/{name}") for name in (CONFIG, WEIGHTS)]
+        files = [registry.fetch(f"{FOLDER}/{source}/{name}") for name in (CONFIG, WEIGHTS)]
         if files[0].parent != files[1].parent:
             raise OSError(f"{files[0].parent} is incomplete: restore or delete this folder")
         return files[0].parent
