@@ -48,10 +48,13 @@ with _hidden_notices():
 PRECISIONS = ("float32", "mixed_bfloat16")
 BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+_bias_add = tf.nn.bias_add
 
 
 def configure(precision=None):
     """Sets precision, threads and GPU memory for this process; call it before any tensor is made.
+
+    Without a GPU, it also replaces `tf.nn.bias_add`, see `add_bias`.
 
     Args:
         precision: "float32" or "mixed_bfloat16"; by default `$VAE_KERAS_PRECISION`, otherwise
@@ -77,14 +80,37 @@ def configure(precision=None):
             )
         tf.config.threading.set_intra_op_parallelism_threads(int(threads))
         tf.config.threading.set_inter_op_parallelism_threads(int(threads))
-    for gpu in tf.config.list_physical_devices("GPU"):
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    tf.nn.bias_add = _bias_add if gpus else add_bias  # which Keras's layers call
     # Products of 10 bits, a GPU's default for float32, are too coarse for densities.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     keras.config.set_dtype_policy(precision)
     if os.environ.get("TF_CONFIG"):
         strategy()
     return describe()
+
+
+def add_bias(value, bias, data_format=None, name=None):
+    """Does what `tf.nn.bias_add` does, with an accurate gradient in bfloat16.
+
+    On a CPU, TensorFlow's own gradient sums in bfloat16, where 256 + 1 is 256: over a batch of
+    feature maps, the gradient of a bias is far too small.
+    """
+    if value.dtype != tf.bfloat16:
+        return _bias_add(value, bias, data_format, name)
+
+    @tf.custom_gradient
+    def add(value, bias):
+        def gradient(upstream):
+            channels = 1 if str(data_format).startswith("NC") else upstream.shape.rank - 1
+            axes = [axis for axis in range(upstream.shape.rank) if axis != channels]
+            return upstream, tf.reduce_sum(upstream, axis=axes)
+
+        return _bias_add(value, bias, data_format, name), gradient
+
+    return add(value, bias)
 
 
 @contextlib.contextmanager

@@ -219,3 +219,32 @@ def test_peak_memory_matches_the_system():
     status = Path("/proc/self/status").read_text()
     kilobytes = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
     assert runtime.peak_memory() == pytest.approx(1024 * kilobytes / 1e9, rel=0.01)
+
+
+@pytest.mark.parametrize("data_format", ["NHWC", "NCHW"])
+def test_the_gradient_of_a_bias_is_accurate_in_bfloat16(monkeypatch, data_format):
+    monkeypatch.setattr(tf.nn, "bias_add", runtime.add_bias)
+    axes = (64, 28, 28, 2) if data_format == "NHWC" else (64, 2, 28, 28)
+    value, bias = tf.ones(axes, tf.bfloat16), tf.zeros(2, tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch([value, bias])
+        loss = tf.reduce_sum(tf.cast(tf.nn.bias_add(value, bias, data_format), "float32"))
+    gradients = tape.gradient(loss, [value, bias])
+    np.testing.assert_array_equal(gradients[0], tf.ones(axes))
+    # 64 images of 28 x 28 pixels, one each; TensorFlow's own gradient is 256.
+    np.testing.assert_array_equal(tf.cast(gradients[1], "float32"), [64 * 28 * 28] * 2)
+
+
+def test_layers_use_that_gradient_after_configure():
+    code = """
+from vae_keras import runtime
+runtime.configure("mixed_bfloat16")
+tf, keras = runtime.tf, runtime.keras
+layer = keras.layers.Conv2D(3, 1)
+images = tf.ones((64, 28, 28, 1))
+with tf.GradientTape() as tape:
+    loss = tf.reduce_sum(tf.cast(layer(images), "float32"))
+print(tape.gradient(loss, layer.bias.value).numpy().tolist())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == str([64.0 * 28 * 28] * 3), result.stderr
