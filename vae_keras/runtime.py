@@ -110,7 +110,7 @@ def add_bias(value, bias, data_format=None, name=None):
 
         return _bias_add(value, bias, data_format, name), gradient
 
-    return add(value, bias)
+    return add(value, tf.convert_to_tensor(bias, value.dtype))  # Keras passes variables, too
 
 
 @contextlib.contextmanager

@@ -240,11 +240,10 @@ def test_layers_use_that_gradient_after_configure():
 from vae_keras import runtime
 runtime.configure("mixed_bfloat16")
 tf, keras = runtime.tf, runtime.keras
-layer = keras.layers.Conv2D(3, 1)
-images = tf.ones((64, 28, 28, 1))
-with tf.GradientTape() as tape:
-    loss = tf.reduce_sum(tf.cast(layer(images), "float32"))
-print(tape.gradient(loss, layer.bias.value).numpy().tolist())
+for layer in (keras.layers.Conv2D(3, 1), keras.layers.Dense(3)):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(tf.ones((64, 28, 28, 1))), "float32"))
+    print(tape.gradient(loss, layer.bias.value).numpy().tolist())
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == str([64.0 * 28 * 28] * 3), result.stderr
+    assert result.stdout.splitlines() == [str([64.0 * 28 * 28] * 3)] * 2, result.stderr
