@@ -137,19 +137,20 @@ def cards(checked):
     Args:
         checked: `pandas.DataFrame` of `claims.check_all`.
     """
-    clear = checked[checked["verdict"].isin(["supported", "contradicted"])]
-    decided = checked[checked["statement"].isin(clear["statement"])]
-    drawn = [(runs.images_folder() / f"{stem}.png").exists() for stem in decided["figure"]]
+    drawn = [
+        (stem, rows)
+        for stem, rows in claims.headlines(checked)
+        if (runs.images_folder() / f"{stem}.png").exists()
+    ]
     lines = ["::::{grid} 1 1 2 2", ":gutter: 3"]
-    for stem, shown in [*decided[drawn].groupby("figure", sort=False)][:NUM_CARDS]:
-        statement = shown["statement"].iloc[0]
+    for stem, rows in drawn[:NUM_CARDS]:
         lines += [
-            f":::{{grid-item-card}} {statement}",
+            f":::{{grid-item-card}} {rows['statement'].iloc[0]}",
             f":img-bottom: ../images/{stem}.png",
             f":link: notebooks/{chapter_of(stem)}",
             ":link-type: doc",
         ]
-        for row in shown[shown["statement"] == statement].to_dict("records"):
+        for row in rows.to_dict("records"):
             lines.append(f"- {names.label(row['dataset'])}: {claims.describe(row)}")
         lines.append(":::")
     return "\n".join([*lines, "::::", ""])

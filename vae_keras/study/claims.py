@@ -258,6 +258,23 @@ def check_all(table, claims=CLAIMS, budget=sweeps.SHOWN_BUDGET):
     return pd.DataFrame(rows)
 
 
+def headlines(checked):
+    """Lists the first claim of each figure that is supported or contradicted on some data set.
+
+    Args:
+        checked: `pandas.DataFrame` of `check_all`.
+
+    Returns:
+        List of pairs of a figure's stem and the claim's rows, on all of its data sets.
+    """
+    decided = checked[checked["verdict"].isin(["supported", "contradicted"])]
+    first = decided.drop_duplicates("figure")
+    return [
+        (figure, checked[checked["statement"] == statement])
+        for figure, statement in zip(first["figure"], first["statement"], strict=True)
+    ]
+
+
 def values_of(shown, dataset, measure, changes):
     """Returns the values of a measure in one setting, as a dict from seed to value.
 

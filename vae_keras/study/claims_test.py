@@ -167,3 +167,17 @@ def test_claims_about_other_data_sets_have_their_own_table():
     ]
     first, second = text.split(headers[1])
     assert "| On one of them" in first and "| Elsewhere" in second
+
+
+def test_headlines_are_the_first_decided_claim_of_each_figure():
+    rows = [
+        ("03_a", "open", "mnist", "inconclusive"),
+        ("03_a", "mixed", "mnist", "no difference"),
+        ("03_a", "mixed", "svhn", "contradicted"),
+        ("03_a", "later", "mnist", "supported"),
+        ("04_b", "open too", "mnist", "not measured"),
+        ("05_c", "other", "mnist", "supported"),
+    ]
+    checked = pd.DataFrame(rows, columns=["figure", "statement", "dataset", "verdict"])
+    found = [(figure, list(shown["dataset"])) for figure, shown in claims.headlines(checked)]
+    assert found == [("03_a", ["mnist", "svhn"]), ("05_c", ["mnist"])]

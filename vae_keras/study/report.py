@@ -145,15 +145,13 @@ def _link(stem, images="../images"):
 
 def _findings(checked):
     """Renders the first decided claim of each of the first five figures, one line each."""
-    clear = checked["verdict"].isin(["supported", "contradicted"])
     lines = []
-    for _, shown in [*checked[clear].groupby("figure", sort=False)][:5]:
-        statement, stem = shown[["statement", "figure"]].iloc[0]
+    for stem, rows in claims.headlines(checked)[:5]:
         found = "; ".join(
             f"{names.label(row['dataset'])} {claims.describe(row)}"
-            for row in checked[checked["statement"] == statement].to_dict("records")
+            for row in rows.to_dict("records")
         )
-        lines.append(f"- {statement}: {found}. {_link(stem, 'images')}")
+        lines.append(f"- {rows['statement'].iloc[0]}: {found}. {_link(stem, 'images')}")
     undecided = "No claims decided yet. Train the study: `make sweep SWEEP=study BUDGET=study`."
     return "\n".join(lines) or undecided
 
