@@ -117,7 +117,7 @@ def parameters_of(notebook):
         if name == "datasets":
             parameters[name] = list(dict.fromkeys(found))
         elif found[0] != wanted:
-            quick = sweeps.BUDGETS["quick"] | sweeps.SMALL.get(found[0], {})
+            quick = sweeps.BUDGETS["quick"] | sweeps.set_by(found[0])
             parameters |= {key: quick[key] for key in quick if key in defaults}
             parameters[name] = found[0]
     return parameters

@@ -161,10 +161,14 @@ def declared_runs(sweep, budget="quick", substitute=False, dataset=None):
             name = dataset or settings["dataset"]
             name = (substitute and DATASETS[name]["substitute"]) or name
             parameters = FIXED | RECIPE | {"epochs": EPOCHS.get(name)} | BUDGETS[budget] | settings
-            parameters |= {"dataset": name} | (OWN if is_own(name) else SMALL.get(name, {}))
-            parameters = check_parameters(**parameters)
+            parameters = check_parameters(**parameters | {"dataset": name} | set_by(name))
             declared[runs.run_name(parameters)] = parameters
     return sorted(declared.values(), key=lambda parameters: parameters["seed"])
+
+
+def set_by(dataset):
+    """Returns the parameters that a data set fixes, whatever the budget."""
+    return OWN if is_own(dataset) else SMALL.get(dataset, {})
 
 
 def notebook(parameters):
