@@ -87,6 +87,22 @@ def fetch(url, checksum, place):
         return Path(store.fetch(name, downloader=downloader))
 
 
+def fetch_weights(url, md5):
+    """Returns the path of one of Keras's own weights files, under its name in Keras's cache.
+
+    Args:
+        url: URL of the file.
+        md5: MD5 of its content.
+
+    Returns:
+        `pathlib.Path`.
+
+    Raises:
+        OSError, ValueError: as `fetch`.
+    """
+    return fetch(url, f"md5:{md5}", f"models/{os.path.basename(url)}")
+
+
 def cache_folder():
     """Returns Keras's folder, in the folder of temporary files if the home is not writable."""
     home = os.path.expanduser("~")

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 
-from vae_keras.data.download import fetch
+from vae_keras.data.download import fetch_weights
 from vae_keras.evaluation.batched import decode, over_batches
 from vae_keras.evaluation.codes import draw_codes
 from vae_keras.runtime import dtype_policy, keras, tf
 
 BATCH_SIZE = 250
-# Keras's own weights file, under the name that it has in Keras's cache.
+# Keras's own weights file.
 INCEPTION_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -138,8 +138,7 @@ def load_inception():
         OSError: if the weights are not available.
     """
     try:
-        place = f"models/{os.path.basename(INCEPTION_URL)}"
-        weights = fetch(INCEPTION_URL, f"md5:{INCEPTION_MD5}", place)
+        weights = fetch_weights(INCEPTION_URL, INCEPTION_MD5)
     except (OSError, ValueError) as error:  # no network, or another checksum
         raise OSError(f"the weights of InceptionV3 are not available: {error}") from error
     with dtype_policy("float32"):

@@ -1,12 +1,10 @@
 """Fixed networks that provide the features of a perceptual loss."""
 
-import os
-
-from vae_keras.data.download import fetch
+from vae_keras.data.download import fetch_weights
 from vae_keras.evaluation.judge import load_classifier
 from vae_keras.runtime import dtype_policy, keras
 
-# Keras's own weights file, under the name that it has in Keras's cache.
+# Keras's own weights file.
 VGG_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
     "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -35,8 +33,7 @@ def load_features(dataset, image_shape):
     """
     judge = load_classifier(dataset)
     if judge is None:
-        place = f"models/{os.path.basename(VGG_URL)}"
-        return build_vgg(image_shape, fetch(VGG_URL, f"md5:{VGG_MD5}", place))
+        return build_vgg(image_shape, fetch_weights(VGG_URL, VGG_MD5))
     images = keras.Input(image_shape)
     grey_levels = keras.layers.Rescaling(255.0, dtype="float32", name="grey_levels")(images)
     copy = keras.models.clone_model(judge, input_tensors=grey_levels)  # takes floats

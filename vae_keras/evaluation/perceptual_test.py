@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_keras.data import download
 from vae_keras.data.load import load_images
 from vae_keras.evaluation import perceptual
 from vae_keras.evaluation.perceptual import build_vgg, load_features
@@ -62,7 +63,7 @@ def test_data_sets_without_a_judge_use_vgg_from_the_cache(monkeypatch, tmp_path)
     weights = tmp_path / "vgg.weights.h5"
     keras.applications.VGG16(include_top=False, weights=None).save_weights(weights)
     asked = []
-    monkeypatch.setattr(perceptual, "fetch", lambda *place: asked.append(place) or weights)
+    monkeypatch.setattr(download, "fetch", lambda *place: asked.append(place) or weights)
     maps = load_features("photos", (32, 32, 3))(np.zeros((1, 32, 32, 3), "float32"))
     assert [part.shape[-1] for part in maps] == [64, 128, 256]
     ((url, checksum, place),) = asked
