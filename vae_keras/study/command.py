@@ -153,11 +153,11 @@ def _choose_runs(options):
     declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
     named = sorted({run["dataset"] for run in todo})
+    # Images of one's own, and data sets that need a file and have none.
     missing = [
         name
         for name in named
-        if is_own(name)
-        or (DATASETS[name]["substitute"] and load.locate(name)[1] in (load.CACHE, None))
+        if is_own(name) or (DATASETS[name]["substitute"] and not load.locate(name)[2])
     ]
     error = _fetch(missing) if missing else None
     if error is None:
