@@ -34,10 +34,16 @@ def _group(shape, batch_size):
     return f"{'x'.join(map(str, shape))}, batch {batch_size}"
 
 
+BATCH_SIZES = (64, 128)
 COMPARED = {
     _group(shape, batch_size): {"image_shape": shape, "batch_size": batch_size}
     for shape in SHAPES.values()
-    for batch_size in (64, 128)
+    for batch_size in BATCH_SIZES
+}
+TITLES = {
+    _group(shape, batch_size): f"{names.label(dataset)}, batch {batch_size}"
+    for dataset, shape in SHAPES.items()
+    for batch_size in BATCH_SIZES
 }
 # ELBOs of validation images to reach, nats per image.
 TARGETS = {"fashion_mnist": (-245.5, -242.0), "cifar10": (-1848.0, -1840.0)}
@@ -250,11 +256,10 @@ def draw(table):
     """Draws the multiples of stock Keras, with the range over rounds."""
     rows = table[table["part"] == "training"].dropna(subset="ratio")
     rows = rows.assign(
-        below=rows["ratio"] - rows["ratio_low"], above=rows["ratio_high"] - rows["ratio"]
+        group=rows["group"].map(TITLES),
+        below=rows["ratio"] - rows["ratio_low"],
+        above=rows["ratio_high"] - rows["ratio"],
     )
-    for dataset, shape in SHAPES.items():
-        named = rows["group"].str.replace(_group(shape, ""), f"{names.label(dataset)}, batch ")
-        rows = rows.assign(group=named)
     ratio, below, above = (
         _pivot(rows, name).iloc[::-1, ::-1] for name in ("ratio", "below", "above")
     )

@@ -288,7 +288,8 @@ def _half_width(values):
 
 def _interval(values):
     """Returns the ends of the 95 % t interval of the mean, for seaborn."""
-    return values.mean() - _half_width(values), values.mean() + _half_width(values)
+    mean, half_width = values.mean(), _half_width(values)
+    return mean - half_width, mean + half_width
 
 
 def _annotate(panel, curves):

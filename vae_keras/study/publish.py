@@ -191,7 +191,7 @@ def card(name, parameters, image_shape, exact, rounded):
     """
     seeds = [run for run in sweeps.declared_runs("pretrained", "study") if name_of(run) == name]
     rows = runs.select(pd.DataFrame(runs.read_records()), seeds)
-    measured = rows.iloc[0].dropna()
+    measured, num_test_images = rows.iloc[0].dropna(), int(rows["num_test_images"].iloc[0])
     measures = [measure for measure in MEASURES if measure in measured]
     numbers = [
         [
@@ -223,9 +223,9 @@ def card(name, parameters, image_shape, exact, rounded):
         source=DATASETS[parameters["dataset"]]["source"],
         train_fraction=parameters["train_fraction"],
         recipe=tables.render(recipe, ["parameter", "value"]),
-        num_test_images=int(rows["num_test_images"].iloc[0]),
+        num_test_images=num_test_images,
         numbers=tables.render(numbers, columns),
-        compared=min(NUM_COMPARED, int(rows["num_test_images"].iloc[0])),
+        compared=min(NUM_COMPARED, num_test_images),
         exact=exact,
         rounded=rounded,
     )
