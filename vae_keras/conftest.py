@@ -2,7 +2,11 @@
 
 from vae_keras.runtime import tf  # first: it hides TensorFlow's notices
 
+import functools
+import http.server
 import socket
+import threading
+import types
 
 import keras
 import numpy as np
@@ -31,6 +35,25 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A server on the loopback address: its `folder`, `url` and list of `requests`."""
+    folder, requests = tmp_path / "server", []
+    folder.mkdir()
+    monkeypatch.setenv("no_proxy", "*")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            requests.append(self.path)
+
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        yield types.SimpleNamespace(folder=folder, url=url, requests=requests)
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
-import functools
 import gzip
 import hashlib
-import http.server
 import io
 import pickle
 import socket
@@ -36,32 +34,19 @@ def places(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serve(places, monkeypatch):
+def serve(web, places, monkeypatch):
     """Serves files on the loopback address in place of a data set's own; counts the requests."""
-    folder = places / "served"
-    folder.mkdir()
-    requests = []
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            requests.append(self.path)
+    def start(name, *contents):
+        files = []
+        for (url, _, place), content in zip(DATASETS[name]["files"], contents, strict=True):
+            file = url.rpartition("/")[2]
+            (web.folder / file).write_bytes(content)
+            files.append((web.url + file, f"md5:{hashlib.md5(content).hexdigest()}", place))
+        monkeypatch.setitem(DATASETS[name], "files", tuple(files))
+        return web.requests
 
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-
-        def start(name, *contents):
-            files = []
-            for (url, _, place), content in zip(DATASETS[name]["files"], contents, strict=True):
-                file = url.rpartition("/")[2]
-                (folder / file).write_bytes(content)
-                url = f"http://127.0.0.1:{server.server_port}/{file}"
-                files.append((url, f"md5:{hashlib.md5(content).hexdigest()}", place))
-            monkeypatch.setitem(DATASETS[name], "files", tuple(files))
-            return requests
-
-        yield start
-        server.shutdown()
+    return start
 
 
 def cached(places):
@@ -89,6 +74,18 @@ def test_svhn_is_downloaded_once_and_converted(serve, places, capsys):
     load._read.cache_clear()
     assert len(load_images("svhn", "train")[0]) == 36
     assert len(requests) == 2 and len(cached(places)) == 2
+
+
+def test_a_complete_cache_may_be_read_only(serve, places, monkeypatch):
+    requests = serve("svhn", matrices(40)[1], matrices(12)[1])
+    load_images("svhn", "train")
+    load._read.cache_clear()
+
+    def refuse(*_):
+        raise PermissionError("a read-only folder")
+
+    monkeypatch.setattr(download, "FileLock", refuse)  # root may write everywhere
+    assert len(load_images("svhn", "train")[0]) == 36 and len(requests) == 2
 
 
 def test_fashion_mnist_is_read_from_its_four_files(serve):

@@ -1,7 +1,4 @@
-import functools
 import hashlib
-import http.server
-import threading
 from pathlib import Path
 
 import keras
@@ -60,19 +57,13 @@ def test_floats_and_uint8_give_the_same_features():
 
 
 @pytest.fixture
-def small_inception(monkeypatch, tmp_path):
+def small_inception(web, monkeypatch, tmp_path):
     """Replaces Inception by 12 pooled pixels and FID by 100 images; a local server has the weights.
 
-    Yields the list of requests that the server has answered.
+    Returns the list of requests that the server has answered.
     """
-    (tmp_path / "server").mkdir()
     (tmp_path / "keras").mkdir()
-    (tmp_path / "server" / "weights.h5").write_bytes(b"the weights")
-    requests = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            requests.append(self.path)
+    (web.folder / "weights.h5").write_bytes(b"the weights")
 
     def build(weights, **_):
         assert Path(weights).read_bytes() == b"the weights"
@@ -87,16 +78,10 @@ def small_inception(monkeypatch, tmp_path):
     monkeypatch.setattr(distances, "INCEPTION_MD5", hashlib.md5(b"the weights").hexdigest())
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("VAE_KERAS_FID", "1")
     monkeypatch.setattr(download, "RETRIES", 0)
-    handler = functools.partial(Handler, directory=tmp_path / "server")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/weights.h5"
-        monkeypatch.setattr(distances, "INCEPTION_URL", url)
-        yield requests
-        server.shutdown()
+    monkeypatch.setattr(distances, "INCEPTION_URL", f"{web.url}weights.h5")
+    return web.requests
 
 
 def test_fid_downloads_the_weights_once_in_float32(small_inception, small_vae, capsys):

@@ -1,9 +1,6 @@
-import functools
-import http.server
 import json
 import shutil
 import sys
-import threading
 import types
 
 import h5py
@@ -126,18 +123,13 @@ def test_published_models_are_found_by_name_and_checked(publish, small_vae):
         VAE.from_pretrained("tiny")
 
 
-def test_published_models_are_downloaded_outside_a_checkout(publish, tmp_path, monkeypatch):
+def test_published_models_are_downloaded_outside_a_checkout(publish, web, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=registry.MODELS)
-    handler.log_message = lambda *_: None
+    shutil.copytree(registry.MODELS, web.folder, dirs_exist_ok=True)
     monkeypatch.setattr(registry, "MODELS", tmp_path / "nowhere")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(registry, "BASE_URL", url)
-        assert VAE.from_pretrained("tiny").latent_dim == 2
-        server.shutdown()
+    monkeypatch.setattr(registry, "BASE_URL", web.url)
+    assert VAE.from_pretrained("tiny").latent_dim == 2
+    shutil.rmtree(web.folder)
     assert VAE.from_pretrained("tiny").latent_dim == 2  # from the cache
     (weights,) = (tmp_path / "cache").rglob(pretrained.WEIGHTS)
     weights.write_bytes(b"damaged")

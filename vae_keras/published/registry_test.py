@@ -1,7 +1,4 @@
-import functools
 import hashlib
-import http.server
-import threading
 
 import pytest
 
@@ -13,29 +10,18 @@ CONTENT = b"the weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def remote(tmp_path, monkeypatch):
+def remote(web, tmp_path, monkeypatch):
     """The folder of a server that publishes `judges/a.keras`, outside a checkout."""
-    folder = tmp_path / "server"
-    (folder / "judges").mkdir(parents=True)
-    (folder / "judges" / "a.keras").write_bytes(CONTENT)
+    (web.folder / "judges").mkdir()
+    (web.folder / "judges" / "a.keras").write_bytes(CONTENT)
     path = tmp_path / "registry.txt"
     path.write_text(f"judges/a.keras {SHA256}\njudges/missing.keras {SHA256}\n")
     monkeypatch.setattr(registry, "MODELS", tmp_path / "models")
     monkeypatch.setattr(registry, "REGISTRY", path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    handler = functools.partial(Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        monkeypatch.setattr(registry, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
-        yield folder
-        server.shutdown()
+    monkeypatch.setattr(registry, "BASE_URL", web.url)
+    return web.folder
 
 
 def cached(tmp_path):
