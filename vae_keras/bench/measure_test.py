@@ -1,5 +1,3 @@
-from concurrent.futures import Future
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,27 +154,3 @@ def test_rounds_that_are_measured_are_kept(learned):
     table, _ = learned(lambda name, options: calls.append((name, options["seed"])) or [(9.0, -1.0)])
     assert {seed for _, seed in calls} == {1, 2} and len(calls) == 2 * len(measure.LEARNING)
     assert table.groupby("seed")["elbo"].max().tolist() == [-240.0, -1.0, -1.0]
-
-
-def test_ours_is_trained_for_each_length_and_once_up_to_the_limit(monkeypatch):
-    lengths = []
-
-    class Pool:
-        def __init__(self, *_):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def submit(self, function, options, limit):
-            lengths.append(options["epochs"])
-            future = Future()
-            future.set_result([(100.0 * n, -250.0 + n) for n in range(1, options["epochs"] + 1)])
-            return future
-
-    monkeypatch.setattr(measure, "ProcessPoolExecutor", Pool)
-    curve = measure._learn(measure.OURS, {})
-    assert lengths == [1, 2, 3, 4, 6] and curve[-1] == (600.0, -244.0)
