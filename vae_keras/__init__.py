@@ -26,8 +26,6 @@ _HOMES = {
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name != "load_images":  # which does not need TensorFlow; `runtime` starts it quietly
-        importlib.import_module("vae_keras.runtime")
     return getattr(importlib.import_module(f"vae_keras.{_HOMES[name]}"), name)
 
 

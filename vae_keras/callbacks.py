@@ -2,7 +2,7 @@
 
 import math
 
-import keras
+from vae_keras.runtime import keras
 
 
 class KLSchedule(keras.callbacks.Callback):

@@ -1,7 +1,6 @@
 """Keras layers: a sampler of codes, and the residual block."""
 
-import keras
-from keras import ops
+from vae_keras.runtime import keras, ops
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

@@ -2,7 +2,7 @@
 
 import math
 
-from keras import ops
+from vae_keras.runtime import ops
 
 
 def bce(images, logits):

@@ -6,10 +6,8 @@ import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
-from keras import layers
-
 from vae_keras.layers import ResidualBlock
+from vae_keras.runtime import keras, layers
 
 
 class Architecture(NamedTuple):

@@ -7,10 +7,8 @@ cost of the codes.
 
 from typing import NamedTuple
 
-import keras
-from keras import ops
-
 from vae_keras.losses import free_bits_divergence
+from vae_keras.runtime import keras, ops
 
 
 class Draw(NamedTuple):

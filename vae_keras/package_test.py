@@ -12,6 +12,7 @@ TRAINS = """
 import sys
 import vae_keras
 assert "tensorflow" not in sys.modules
+import vae_keras.losses  # any module may come first
 from vae_keras import VAE, build_networks, build_optimizer, load_images
 images, _ = load_images("digits", "train")
 vae = VAE(*build_networks("mlp", images.shape[1:], 2))

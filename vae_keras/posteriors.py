@@ -4,9 +4,8 @@ Each kind starts from the encoder's two outputs, `moments`: means and logarithms
 `(batch_size, latent_dim)` each. `draw` is a function that maps such a pair to codes, see `Sampler`.
 """
 
-import keras
-
 from vae_keras.losses import log_normal
+from vae_keras.runtime import keras
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

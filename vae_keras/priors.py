@@ -5,10 +5,8 @@ which gives it the shapes, and passes the model's `Sampler` as `draw`: a functio
 and logarithms of variances, `(num_codes, latent_dim)` each, to codes.
 """
 
-import keras
-from keras import ops
-
 from vae_keras.losses import kl_per_dim, log_normal
+from vae_keras.runtime import keras, ops
 
 NUM_MOMENTS = 5000  # draws to estimate the spread of a prior
 

@@ -1,7 +1,6 @@
 """The training recipe: Adam and its learning rate schedule."""
 
-import keras
-from keras import ops
+from vae_keras.runtime import keras, ops
 
 WARMUP = 0.1  # share of the steps in which "linear" raises the learning rate
 

@@ -42,6 +42,7 @@ def _hidden_notices():
 with _hidden_notices():
     import keras
     import tensorflow as tf
+    from keras import layers, ops  # noqa: F401, the model imports them from here, too
 
     tf.config.list_physical_devices()  # looks for the GPU drivers
 

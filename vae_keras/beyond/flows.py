@@ -1,7 +1,6 @@
 """An invertible network with a known Jacobian determinant."""
 
-import keras
-from keras import ops
+from vae_keras.runtime import keras, ops
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

@@ -11,13 +11,11 @@ Reference:
     Sønderby et al., 2016, "Ladder Variational Autoencoders", section 2.2.
 """
 
-import keras
-from keras import ops
-
 from vae_keras.losses import kl_per_dim, log_normal
 from vae_keras.networks import ARCHITECTURES
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import Prior
+from vae_keras.runtime import keras, ops
 
 
 def upper_dim(latent_dim):

@@ -2,10 +2,8 @@
 
 import math
 
-import keras
-from keras import ops
-
 from vae_keras.objectives import ELBO
+from vae_keras.runtime import keras, ops
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

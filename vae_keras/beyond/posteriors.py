@@ -1,11 +1,9 @@
 """A posterior that is more flexible than a diagonal normal distribution."""
 
-import keras
-from keras import ops
-
 from vae_keras.beyond.flows import CouplingFlow
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import Prior
+from vae_keras.runtime import keras, ops
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

@@ -2,12 +2,10 @@
 
 import math
 
-import keras
-from keras import ops
-
 from vae_keras.beyond.flows import CouplingFlow
 from vae_keras.losses import log_normal
 from vae_keras.priors import Prior
+from vae_keras.runtime import keras, ops
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

@@ -5,13 +5,12 @@
 
 import math
 
-import keras
 import numpy as np
-from keras import layers
 
 from vae_keras.evaluation.batched import encode, over_batches
 from vae_keras.evaluation.codes import fit_mixture, sample_mixture
 from vae_keras.recipe import build_optimizer
+from vae_keras.runtime import keras, layers
 from vae_keras.vae import VAE
 
 BATCH_SIZE = 256  # codes

@@ -2,8 +2,6 @@
 
 import functools
 
-from keras import layers
-
 from vae_keras.networks import (
     ARCHITECTURES,
     Architecture,
@@ -11,6 +9,7 @@ from vae_keras.networks import (
     dense_layers,
     transposed_convolutions,
 )
+from vae_keras.runtime import layers
 
 WIDE = ((128, 7), (256, 7), (512, 5))  # channels and kernel size; stride 1, padding 1
 
