@@ -1,28 +1,30 @@
 """Checks of a `VAE`'s images and labels, and of whether its networks fit together."""
 
-import keras
 import numpy as np
-import tensorflow as tf
+
+from vae_keras.runtime import keras, tf
 
 
 def check_images(images, image_shape):
     """Raises an error unless images are uint8, or floats in [0, 1], of the right shape.
 
     Args:
-        images: array or tensor. The range of a symbolic tensor is checked when the graph runs.
+        images: array or tensor. The range of a symbolic tensor, and the parts of its shape that
+            are unknown, are checked when the graph runs.
         image_shape: expected `(height, width, channels)`.
 
     Raises:
         ValueError: if the type, shape or range is wrong.
         tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong; XLA skips this.
     """
-    dtype = keras.backend.standardize_dtype(images.dtype)
-    shape = tuple(images.shape[1:])
-    if shape != tuple(image_shape):
-        missing_axis = shape == tuple(image_shape[:2])
+    if not hasattr(images, "dtype"):
+        raise ValueError(f"images must be an array or a tensor. Received: {type(images).__name__}")
+    dtype, shape = keras.backend.standardize_dtype(images.dtype), tf.TensorShape(images.shape)
+    if not shape.is_compatible_with((None, *image_shape)):
+        missing_axis = shape.is_compatible_with((None, *image_shape[:2]))
         raise ValueError(
             f"images must have the shape (num_images, {', '.join(map(str, image_shape))}). "
-            f"Received: {tuple(images.shape)}."
+            f"Received: {tuple(shape)}."
             + (" Add the channel axis: `images[..., None]`." if missing_axis else "")
         )
     if dtype == "uint8":
@@ -30,8 +32,8 @@ def check_images(images, image_shape):
     expected = "images must be uint8, or floats in [0, 1]: divide grey levels by 255."
     if "float" not in dtype:
         raise ValueError(
-            f"{expected} Received: {dtype}. `images.astype('uint8')` converts grey levels from 0 "
-            "to 255, and `images.astype('float32')` images of 0 and 1."
+            f"{expected} Received: {dtype}. Use `images.astype('uint8')` for grey levels from 0 to "
+            "255, or `images.astype('float32')` for images of 0 and 1."
         )
     if keras.backend.is_keras_tensor(images):
         return
@@ -46,12 +48,13 @@ def check_images(images, image_shape):
         raise ValueError(f"{expected} Received: from {lowest:g} to {highest:g}.")
 
 
-def check_labels(labels, num_classes):
-    """Raises an error unless labels are integers from 0 to `num_classes - 1`, one an image.
+def check_labels(labels, num_classes, num_images):
+    """Raises an error unless labels are integers from 0 to `num_classes - 1`, one for each image.
 
     Args:
-        labels: array, list or tensor. The range of a symbolic tensor is not checked.
+        labels: array, list or tensor. A symbolic tensor is not checked.
         num_classes: number of classes, at least 1.
+        num_images: number of images or codes.
 
     Raises:
         ValueError: if there are none, or their shape, type or range is wrong.
@@ -65,8 +68,10 @@ def check_labels(labels, num_classes):
     if not tf.executing_eagerly() or keras.backend.is_keras_tensor(labels):
         return
     labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(f"{expected}. Received: {labels.dtype} of shape {labels.shape}")
+    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{expected}, {num_images}. Received: {labels.dtype} of shape {labels.shape}"
+        )
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f"{expected}. Received: from {labels.min()} to {labels.max()}")
 

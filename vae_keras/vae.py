@@ -2,10 +2,7 @@
 
 import math
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
 from vae_keras import beyond  # noqa: F401, for saved models: registers its classes
 from vae_keras.checks import check_images, check_labels, check_networks
@@ -15,6 +12,7 @@ from vae_keras.objectives import ELBO, Draw
 from vae_keras.posteriors import DiagonalNormal
 from vae_keras.priors import StandardNormal
 from vae_keras.published import pretrained
+from vae_keras.runtime import keras, ops, tf
 
 NUM_ADAPTED = 10_000  # `adapt` thins out larger sets, to no fewer images than this
 PARTS = ("encoder", "decoder", "prior", "posterior", "objective")
@@ -339,12 +337,14 @@ class VAE(keras.Model):
     def _with_labels(self, inputs, labels):
         if not self.num_classes:
             return inputs
-        check_labels(labels, self.num_classes)
+        check_labels(labels, self.num_classes, inputs.shape[0])
         return [ops.convert_to_tensor(inputs), ops.one_hot(labels, self.num_classes)]
 
     def _to_unit_range(self, images):
         check_images(images, self.image_shape)
         images = ops.convert_to_tensor(images)
+        if tf.is_tensor(images):
+            images.set_shape((None, *self.image_shape))
         if keras.backend.standardize_dtype(images.dtype) == "uint8":
             return ops.cast(images, "float32") / 255.0
         images = ops.cast(images, "float32")
@@ -362,7 +362,7 @@ class VAE(keras.Model):
         if hasattr(x, "dtype"):
             check_images(x, self.image_shape)
             if self.num_classes:
-                check_labels(y, self.num_classes)
+                check_labels(y, self.num_classes, len(x))
 
 
 def _global_mean(values):

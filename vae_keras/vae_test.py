@@ -231,7 +231,7 @@ def test_conditional_outputs_depend_on_the_label(build_vae):
     z = np.zeros((3, 2), "float32")
     decoded = np.asarray(vae.decode(z, labels=np.arange(3)))
     assert not np.allclose(decoded[0], decoded[1])
-    for labels in (None, [0, 1, 3], [0, -1, 2], [0.0, 1.0, 2.0], [[0], [1], [2]]):
+    for labels in (None, [0, 1, 3], [0, -1, 2], [0.0, 1.0, 2.0], [[0], [1], [2]], [0, 1]):
         with pytest.raises(ValueError, match="a conditional model needs `labels`"):
             vae.sample(3, labels)
     with pytest.raises(ValueError, match="from 0 to 2, one for each image. Received: from 0 to 3"):
@@ -264,6 +264,7 @@ def test_bad_arguments(build_vae, arguments, message):
         (IMAGES[:4].astype("int64"), "Received: int64"),
         (IMAGES[:4, ..., 0], "Add the channel axis"),
         (np.zeros((4, 8, 8, 3), "uint8"), r"must have the shape \(num_images, 8, 8, 1\)"),
+        ([[[[0.5]]]], "must be an array or a tensor. Received: list"),
     ],
 )
 def test_wrong_images_are_refused(small_vae, use, images, message):
@@ -281,6 +282,19 @@ def test_wrong_images_of_a_pipeline_are_refused(small_vae):
     later = tf.data.Dataset.from_tensor_slices(np.concatenate([good, bad])).batch(8)
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide grey levels by 255"):
         small_vae.fit(later, shuffle=False, verbose=0)
+
+
+def test_shapes_that_a_pipeline_does_not_state_are_checked_later(small_vae):
+    def without_shape(images):
+        return tf.ensure_shape(tf.py_function(lambda image: image, [images], tf.uint8), None)
+
+    for images in (IMAGES, np.concatenate([IMAGES[:8], IMAGES[:8]], axis=2)):
+        pipeline = tf.data.Dataset.from_tensor_slices(images).batch(8).map(without_shape)
+        if images is IMAGES:
+            small_vae.fit(pipeline, shuffle=False, verbose=0)
+            continue
+        with pytest.raises(ValueError, match="must have the shape"):
+            small_vae.fit(pipeline, shuffle=False, verbose=0)
 
 
 def test_wrong_images_give_nan_where_xla_skips_the_check(small_vae):

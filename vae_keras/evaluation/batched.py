@@ -57,8 +57,13 @@ def over_batches(function, *arrays, batch_size=BATCH_SIZE):
 
     Returns:
         An array or a tuple of arrays, concatenated along the first axis.
+
+    Raises:
+        ValueError: if the arrays are empty.
     """
     length = len(arrays[0])
+    if not length:
+        raise ValueError("`arrays` must have at least one row: there are no images or codes")
     if length > batch_size:  # else tracing costs more than it saves
         shapes = tuple(None if array is None else np.shape(array)[1:] for array in arrays)
         function = _traced(function, shapes)

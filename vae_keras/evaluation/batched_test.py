@@ -18,6 +18,11 @@ def test_batches_make_no_difference(build_vae, num_classes):
     np.testing.assert_allclose(batched.reconstruct(vae, IMAGES, LABELS), expected, atol=1e-5)
 
 
+def test_no_rows_are_refused(build_vae):
+    with pytest.raises(ValueError, match="at least one row"):
+        batched.encode(build_vae(), IMAGES[:0])
+
+
 def test_a_function_sees_the_static_shape_of_its_rows():
     def corner(images):
         return images[:, min(images.shape[1:3]) - 1, 0, 0]

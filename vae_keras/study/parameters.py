@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import sys
 
 from vae_keras.data.catalogue import DATASETS, is_own
 
@@ -143,8 +144,7 @@ def _check_number(name, value):
     fits = (
         isinstance(value, numbers.Integral if kind is int else numbers.Real)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and lowest <= value <= highest
+        and lowest <= value <= min(highest, sys.float_info.max)
         and not (name in ABOVE and value == lowest)
         and not (name == "image_size" and value % 4)
     )

@@ -70,6 +70,7 @@ def test_equal_numbers_become_the_same_plain_type(valid):
         ("beta", float("nan")),
         ("beta", float("inf")),
         ("beta", None),
+        ("beta", 10**400),
         ("conditional", "yes"),
         ("warmup_epochs", -1),
         ("kl_cycles", 0),
