@@ -31,7 +31,7 @@ def main(arguments=None):
         for name, place in zip(options.names, places, strict=True):
             splits = {split: load_images(name, split, 1.0, options.image_size) for split in SPLITS}
             counts = ", ".join(f"{len(images)} {split}" for split, (images, _) in splits.items())
-            print(f"{name}: from {place or 'formulas'}; images: {counts}", flush=True)
+            print(f"{name}: from {place or 'the code that draws it'}; images: {counts}", flush=True)
     except (OSError, ValueError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

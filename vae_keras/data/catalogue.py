@@ -86,7 +86,7 @@ DATASETS = {
         "image_shape": (32, 32, 1),
         "classes": SHAPES,
         "substitute": None,
-        "source": "Drawn by this library, as dSprites are",
+        "source": "Drawn by this library in the manner of dSprites",
     },
     "dsprites": {
         "image_shape": (64, 64, 1),

@@ -2,7 +2,7 @@
 
 `python -m vae_keras.study.best_runs mnist` trains one of them. On MNIST and Fashion-MNIST, training
 binarises each image anew whenever it is shown, as the published models' training does. Notebook 02
-trains on the grey levels themselves, so these runs are no sweep.
+trains on the grey levels themselves, so they are not part of a sweep.
 """
 
 import json

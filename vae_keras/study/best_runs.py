@@ -5,6 +5,7 @@ resumes an interrupted training.
 """
 
 import argparse
+import sys
 
 import numpy as np
 
@@ -115,13 +116,23 @@ def draw_binary(images):
 
 
 def main(arguments=None):
-    """Runs one experiment; `arguments` are those of the command line by default."""
+    """Runs one experiment and returns the exit code: 0, or 1 after printing an error to stderr.
+
+    Args:
+        arguments: list of strings, by default those of the command line.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m vae_keras.study.best_runs", description=__doc__
     )
     parser.add_argument("dataset", choices=best.SETTINGS)
-    print(f"written: {run(parser.parse_args(arguments).dataset)}")
+    options = parser.parse_args(arguments)
+    try:
+        print(f"written: {run(options.dataset)}")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -239,6 +239,8 @@ def _summarise(options, declared, failures, busy, interrupted):
         words = [f"{name}={shlex.quote(str(value))}" for name, value in settings.items() if value]
         words += ["RETRY=1"] if failures else []
         print(f"to resume: make sweep {' '.join(words)}", flush=True)
+        if options.force:
+            print("Runs that had not begun keep their earlier records; FORCE=1 trains all again.")
 
 
 def _report(_):

@@ -265,7 +265,7 @@ class _Progress:
         sys.stdout.flush()
 
     def show(self, waiting):
-        """Redraws the bar and lines, at most once a second; in a log, prints a line at times."""
+        """Redraws the bar and lines, at most once a second; in a log, it prints a line at times."""
         if time.monotonic() < self.shown + (LOG_SECONDS if self.bar.disable else 1):
             return
         active = self.active(waiting)

@@ -6,6 +6,7 @@ finished run with another encoder; they need its `model.keras`. `reproductions` 
 """
 
 import argparse
+import sys
 
 import numpy as np
 
@@ -153,6 +154,9 @@ def main(arguments=None):
 
     Args:
         arguments: list of strings, by default those of the command line.
+
+    Returns:
+        The exit code: 0, or 1 after printing an error to stderr.
     """
     parser = argparse.ArgumentParser(
         prog="python -m vae_keras.study.reproduction_runs", description=__doc__
@@ -165,11 +169,20 @@ def main(arguments=None):
         encoder = experiments.add_parser(name, help="evaluate a decoder with another encoder")
         encoder.add_argument("run", help="name of a finished run's folder, with its model.keras")
     options = parser.parse_args(arguments)
+    try:
+        print(f"written: {_run(parser, options)}")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(parser, options):
     if options.name in ENCODERS:
         if not (runs.models_folder() / options.run / "model.keras").exists():
             parser.error(
                 f"{options.run} has no model.keras in {runs.models_folder()}. Models are not in "
-                "git; execute the run again: `make sweep FORCE=1`"
+                "git; execute its sweep again: `make sweep SWEEP=... BUDGET=study FORCE=1`"
             )
         record = other_encoder(options.name, options.run)
         path = f"{options.run}/encoder_{options.name}.json"
@@ -179,8 +192,8 @@ def main(arguments=None):
     path = runs.models_folder() / path
     path.parent.mkdir(parents=True, exist_ok=True)
     runs.write_json(path, record)
-    print(f"written: {path}")
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

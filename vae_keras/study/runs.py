@@ -121,7 +121,7 @@ def finish_run(folder, metrics):
 
 
 def fail_run(parameters, reason, again=False):
-    """Writes `failed.json`: why a run failed. Ignores a full disk.
+    """Writes `failed.json`: why and after how many epochs a run failed. Ignores a full disk.
 
     Args:
         parameters: dict of all `PARAMETERS`.
@@ -130,7 +130,8 @@ def fail_run(parameters, reason, again=False):
     """
     folder = models_folder() / run_name(parameters)
     with contextlib.suppress(OSError):
-        write_json(folder / "failed.json", {"reason": reason, "again": again})
+        epochs, _ = last_epoch(folder)
+        write_json(folder / "failed.json", {"reason": reason, "again": again, "epochs": epochs})
 
 
 def read_failure(parameters):

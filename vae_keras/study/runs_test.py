@@ -82,6 +82,7 @@ def test_a_failure_is_remembered_until_the_run_starts_again(valid):
     (folder / "history.csv").write_text("epoch,loss\n0,300.0\n1,250.5\n2,2")
     runs.fail_run(valid, "no memory", again=True)
     assert runs.read_failure(valid) == {"reason": "no memory", "again": True}
+    assert json.loads((folder / "failed.json").read_text())["epochs"] == 2
     (folder / "failed.json").write_text('{"rea')
     assert runs.read_failure(valid) is None
     runs.fail_run(valid, "no memory")
