@@ -45,13 +45,14 @@ def reconstruction_frames(originals, pictures, scale=2):
 
 
 @style.styled
-def latent_frames(codes, labels, class_names):
+def latent_frames(codes, labels, class_names, axis_labels=("$z_1$", "$z_2$")):
     """Makes one frame per epoch, with the latent codes in the same axis limits.
 
     Args:
         codes: `(num_frames, num_images, 2)`.
         labels: integers, `(num_images,)`, or `None` for images without classes.
         class_names: names of the classes, in the order of their labels.
+        axis_labels: labels of the two axes.
 
     Returns:
         List of `PIL.Image.Image`; the first one is titled "epoch 0".
@@ -60,12 +61,13 @@ def latent_frames(codes, labels, class_names):
     low, high = codes.min(axis=(0, 1)), codes.max(axis=(0, 1))
     margin = 0.05 * (high - low) + 1e-6
     figure, ((axes,),) = style.panels(width=4.8, height=3.4)
-    figure.set_dpi(80)
+    figure.set_dpi(100)
     canvas = FigureCanvasAgg(figure)
     points = one_run.scatter_classes(axes, codes[0], labels, class_names)
     style.finish(figure, beside=True)
     axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), aspect="equal", title="epoch 0")
     axes.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     figure.set_layout_engine("compressed")  # leaves room beside axes of equal aspect
     canvas.draw()
     figure.set_layout_engine("none")  # keeps everything in place, and draws faster

@@ -12,14 +12,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox, ScaledTranslation
 from scipy import stats
 
 from vae_keras.figures import style
-from vae_keras.figures.names import COLUMNS, heading, label
+from vae_keras.figures.names import COLUMNS, format_difference, heading, label
 
 GEOMETRIC_RATIO = 4  # axes that span at least this factor are logarithmic
+MIN_SEEDS = 3  # for an interval
 SEED = {"ls": "", "alpha": 0.4, "ms": 3.5, "mew": 0, "mfc": "auto", "zorder": 1}
 OFFSETS = ((8, 8), (-8, 8), (8, -8), (-8, -8), (0, 11), (0, -11), (14, 0), (-14, 0))  # points
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
@@ -29,9 +30,9 @@ PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 def sweep_curves(table, swept, measures, together=False, title=None):
     """Draws measures against a swept parameter, with one row of panels per data set.
 
-    Points are means over seeds, bars their 95 % t intervals, and faint dots single seeds. A dashed
-    grey line shows the linear twin of a measure if the table has it. If there is only one measure,
-    the data sets are side by side.
+    Points are means over seeds, bars their 95 % t intervals (of at least three seeds), and faint
+    dots single seeds. A dashed grey line shows the linear twin of a measure if the table has it.
+    If there is only one measure, the data sets are side by side.
 
     Args:
         table: `pandas.DataFrame` with one row per run and the columns `dataset`, `likelihood`, the
@@ -80,7 +81,9 @@ def settings(table, column, measures, title=None):
             look = {"linestyle": "none", "linewidth": 1.2, "markersize": 5, "capsize": 0.2}
             sns.pointplot(chosen, **shared, **look, errorbar=_interval)
             panel.set(xlabel=style.axis_label(measure), ylabel="")
-            panel.xaxis.set_major_locator(MaxNLocator(4))
+            _widen(panel, "x", measure, chosen.groupby(column)[measure])
+            whole = COLUMNS.get(measure, ("", "", None))[2] == 0
+            panel.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
             panel.tick_params(labelleft=panel is row[0])
     return style.finish(figure, title, _seed_entries(table, "dataset", column))
 
@@ -89,7 +92,8 @@ def settings(table, column, measures, title=None):
 def rate_distortion(table, distortions=("reconstruction_loss",), title=None):
     """Draws reconstruction quality against the rate, with one row of panels per data set.
 
-    Points are means over seeds. Each is labelled with its beta if there is room. In all other
+    Points are means over seeds. Each is labelled with its beta if there is room. With the
+    reconstruction loss, a dotted line joins the points with the ELBO of beta 1. In all other
     respects the figure is like that of `sweep_curves`.
 
     Args:
@@ -110,11 +114,13 @@ def rate_distortion(table, distortions=("reconstruction_loss",), title=None):
         )
     figure, curves = _draw_panels(table, "beta", "kl_divergence", distortions)
     for panel in figure.axes:
-        panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter(PLAIN)
-        panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.1)
+        panel.set_xlim(left=0)
+        if "reconstruction_loss" in distortions:
+            for curve in curves[panel]:
+                for point in curve[curve.index == 1.0].itertuples():
+                    look = {"color": "0.5", "linestyle": ":", "label": "ELBO of beta 1"}
+                    panel.axline((point.x, point.y), slope=-1, **look)
     crowded = any(len(drawn) > 1 for drawn in curves.values())
     place = "at the ends of each curve" if crowded else "beside points"
     legend_title = f"numbers {place}: beta"
@@ -167,6 +173,8 @@ def epoch_curves(histories, measures, title=None):
         panel.set(xlabel="epoch", ylabel=style.axis_label(measure))
         panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     kinds = {"training images": "-", "validation images": "--"}
+    if not any(f"val_{name}" in history for history in histories.values() for name in measures):
+        kinds = {}
     extra = [Line2D([], [], color="0.3", ls=line, label=kind) for kind, line in kinds.items()]
     return style.finish(figure, title, extra)
 
@@ -193,7 +201,9 @@ def forest(verdicts, title=None):
     axes.set_yticks([*middles], [*middles.values()])
     axes.set(
         ylim=(place - 0.8, -0.8),
-        xlabel="difference in the direction of the claim, in multiples of the margin",
+        xlabel="difference in the direction of the claim, in multiples of the margin "
+        "(logarithmic beyond 1)\nThe verdicts are corrected for the number of tests, the 95 % "
+        "intervals are not.",
     )
     axes.xaxis.set_major_formatter(PLAIN)
     axes.grid(axis="y", visible=False)
@@ -262,15 +272,18 @@ def _draw_panel(panel, runs, swept, across, measure):
             line = group.groupby(swept)[f"linear_{measure}"].mean()
             name = "linear twin" + (f", {label(dataset)}" if len(twins) > 1 else "")
             panel.plot(line.index, line, dash, color="0.45", label=name)
-    # The axis spans at least twice the spread over seeds, and ten units of the last decimal.
-    seeds = runs.groupby(["dataset", "likelihood", swept])[measure]
+    panel.margins(y=0.1)
+    _widen(panel, "y", measure, runs.groupby(["dataset", "likelihood", swept])[measure])
+    return curves
+
+
+def _widen(panel, axis, measure, seeds):
+    """Makes an axis span twice the spread over seeds, and ten units of the last decimal."""
     decimals = COLUMNS[measure][2] if measure in COLUMNS else 1
     min_span = max(2 * (seeds.max() - seeds.min()).max(), 10 * 0.1**decimals)
-    panel.margins(y=0.1)
-    low, high = panel.get_ylim()
+    low, high = getattr(panel, f"get_{axis}lim")()
     padding = max(0, min_span - (high - low)) / 2
-    panel.set_ylim(low - padding, high + padding)
-    return curves
+    panel.set(**{f"{axis}lim": (low - padding, high + padding)})
 
 
 def _seed_entries(table, *columns):
@@ -278,12 +291,15 @@ def _seed_entries(table, *columns):
     if not table.duplicated([*columns]).any():
         return []
     dot = Line2D([], [], color="black", marker="o", label="each seed", **SEED)
-    return [dot, Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")]
+    bar = Line2D([], [], color="black", marker="|", ms=9, ls="", label="95 % interval")
+    return [dot, bar]
 
 
 def _half_width(values):
-    """Returns half the width of the 95 % t interval of the mean, or 0 for a single value."""
-    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else 0.0
+    """Returns half the width of the 95 % t interval of the mean, or 0 for too few values."""
+    if len(values) < MIN_SEEDS:
+        return 0.0
+    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
 def _interval(values):
@@ -321,7 +337,8 @@ def _draw_verdict(axes, row, place):
     color, text = style.DATASET_COLORS.get(row["dataset"], "black"), row["verdict"]
     difference, low, high = (row[name] / row["margin"] for name in ("difference", "low", "high"))
     if not np.isnan(difference):  # the claim was tested
-        text = f"{row['difference']:+.3g} {row['unit'] or label(row['measure'])}, {text}"
+        difference_text = format_difference(row["measure"], row["difference"])
+        text = f"{difference_text} {row['unit'] or label(row['measure'])}, {text}"
         axes.plot([low, high], [place, place], color=color)
         axes.plot(difference, place, "o", color=color, label=label(row["dataset"]))
     options = {"va": "center", "fontsize": 8, "color": color}

@@ -38,6 +38,9 @@ def test_points_are_means_bars_are_t_intervals_and_seeds_are_dots(runs):
     np.testing.assert_allclose(heights, 2 * half_width, rtol=1e-6)
     seeds = panel.get_lines()[0]
     assert list(seeds.get_ydata()[:3]) == [2, 3, 4]
+    (panel, _) = many_runs.sweep_curves(runs[runs["seed"] < 2], "latent_dim", ["psnr"]).axes
+    ((_, _, (bars,)),) = panel.containers  # the interval of two seeds would span the whole axis
+    assert {np.ptp(segment[:, 1]) for segment in bars.get_segments()} == {0.0}
 
 
 def test_the_legend_marks_single_seeds(runs, legend_texts):
@@ -86,6 +89,10 @@ def test_axes_do_not_magnify_noise(runs):
     figure = many_runs.sweep_curves(flat, "latent_dim", ["psnr", "reconstruction_loss"])
     spans = [np.ptp(panel.get_ylim()) for panel in figure.axes[:2]]
     assert spans[0] >= 0.1 - 1e-9 and spans[1] >= 1
+    named = flat.assign(kind=flat["latent_dim"].astype(str))
+    figure = many_runs.settings(named, "kind", ["psnr", "reconstruction_loss"])
+    spans = [np.ptp(panel.get_xlim()) for panel in figure.axes[:2]]
+    assert spans[0] >= 0.1 - 1e-9 and spans[1] >= 1
 
 
 def test_rate_and_distortion_have_intervals_in_both_directions(runs):
@@ -95,6 +102,8 @@ def test_rate_and_distortion_have_intervals_in_both_directions(runs):
     np.testing.assert_allclose(mean.get_xdata(orig=False), rates)
     np.testing.assert_allclose(mean.get_ydata(orig=False), [8.5, 16, 31, 61, 121])
     assert len(bars) == 2
+    (line,) = [line for line in panel.get_lines() if line.get_label() == "ELBO of beta 1"]
+    assert (line.get_xy1(), line.get_slope()) == ((9, 61), -1)  # the rate and distortion at beta 1
     assert sorted(text.get_text() for text in panel.texts) == ["0.125", "0.25", "0.5", "1", "2"]
 
 
@@ -136,12 +145,13 @@ def test_claims_are_drawn_in_multiples_of_their_margin(legend_texts):
         ("PSNR rises", "cifar10", 0.5, 0.4, 0.6, 0.2, "dB", "supported"),
     ]
     columns = "statement dataset difference low high margin unit verdict".split()
-    figure = many_runs.forest(pd.DataFrame(claims, columns=columns))
+    table = pd.DataFrame(claims, columns=columns).assign(measure=["elbo", "elbo", "psnr"])
+    figure = many_runs.forest(table)
     (axes,) = figure.axes
     drawn = [list(line.get_xdata()) for line in axes.get_lines()[1:]]  # after the line at zero
     np.testing.assert_allclose(np.concatenate(drawn), [-5, -1, -3, 2, 3, 2.5])
     texts = [text.get_text() for text in axes.texts]
-    assert texts == ["-3 nats/image, contradicted", "not measured", "+0.5 dB, supported"]
+    assert texts == ["-3.0 nats/image, contradicted", "not measured", "+0.50 dB, supported"]
     statements = [text.get_text() for text in axes.get_yticklabels()]
     assert statements == ["The ELBO rises", "PSNR rises"]
     assert legend_texts(figure) == ["Fashion-MNIST", "CIFAR-10", "too small to matter"]

@@ -149,3 +149,9 @@ def format_value(column, value):
     if decimals is None:
         return f"{value:g}"
     return f"{value:,.0f}" if decimals == 0 else f"{value:.{decimals}f}"
+
+
+def format_difference(measure, value):
+    """Formats a difference of a measure: with its sign, and at least two decimals below 1."""
+    decimals = max(COLUMNS[measure][2], 2 if abs(value) < 1 else 1)
+    return f"{value:+.{decimals}f}"

@@ -5,6 +5,7 @@ Each function returns a `matplotlib.figure.Figure`; `title` is shown above all p
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from vae_keras.figures import many_runs, style
@@ -17,6 +18,8 @@ GAP_PARTS = {
     "gap_amortisation_generalisation": "encoder,\ngeneralisation",
     "gap_decoder": "decoder,\ngeneralisation",
 }
+PLACES = (*range(len(GAP_PARTS)), len(GAP_PARTS) + 0.4)  # the last is that of their total
+SEED_DOT = {"marker": "o", "ls": "", "color": "black", "alpha": 0.4, "ms": 3}
 
 
 @style.styled
@@ -47,7 +50,7 @@ def training_curves(history, title=None):
 
 
 @style.styled
-def latent_map(codes, labels, class_names, axis_labels=("z_1", "z_2"), title=None):
+def latent_map(codes, labels, class_names, axis_labels=("$z_1$", "$z_2$"), title=None):
     """Draws two-dimensional latent codes, coloured by class.
 
     Args:
@@ -75,7 +78,8 @@ def latent_maps(maps, labels, class_names, title=None):
     figure, axes = style.panels(1, len(maps), width=4.8, height=4.0)
     for panel, (name, codes) in zip(axes.flat, maps.items(), strict=True):
         scatter_classes(panel, codes, labels, class_names)
-        panel.set(xlabel=f"{name}, first axis", ylabel=f"{name}, second axis")
+        panel.set(title=name, xlabel="first axis", ylabel="second axis")
+        panel.set_aspect("equal", adjustable="datalim")
     return style.finish(figure, title, beside=True)
 
 
@@ -124,7 +128,8 @@ def gap_bars(models, title=None):
     lowest, highest = zip(*(panel.get_ylim() for panel in axes.flat), strict=True)
     for panel in axes.flat:
         panel.set_ylim(min(lowest), max(highest))
-    return style.finish(figure, title)
+    dot = Line2D([], [], **SEED_DOT, label="each seed")
+    return style.finish(figure, title, [dot] if any(panel.lines[1:] for panel in axes.flat) else [])
 
 
 def _draw_gap(axes, parts):
@@ -132,17 +137,17 @@ def _draw_gap(axes, parts):
     for number, (dataset, values) in enumerate(parts.items()):
         seeds = np.array([np.atleast_1d(values[part]) for part in GAP_PARTS])
         seeds = np.concatenate([seeds, seeds.sum(axis=0, keepdims=True)])
-        places = np.arange(len(seeds)) + (number - (len(parts) - 1) / 2) * width
+        places = np.array(PLACES) + (number - (len(parts) - 1) / 2) * width
         look = {"color": style.DATASET_COLORS.get(dataset, "black"), "label": label(dataset)}
         means = seeds.mean(axis=1)
         axes.bar(places, means, 0.95 * width, **look)
         if seeds.shape[1] > 1:
-            axes.plot(places, seeds, "o", color="black", alpha=0.4, markersize=3)
+            axes.plot(places, seeds, **SEED_DOT)
         ends = np.where(means < 0, seeds.min(axis=1), seeds.max(axis=1))
         for place, mean, end in zip(places, means, ends, strict=True):
             offset = {"xytext": (0, -9 if mean < 0 else 3), "textcoords": "offset points"}
             axes.annotate(f"{mean:.2f}", (place, end), ha="center", fontsize=8, **offset)
-    axes.set_xticks(range(len(seeds)), [*GAP_PARTS.values(), "total"])
+    axes.set_xticks(PLACES, [*GAP_PARTS.values(), "total"])
     axes.set_ylabel("gap (nats/image)")
     axes.grid(axis="x", visible=False)
     axes.axhline(0, color="black", linewidth=0.8)

@@ -45,7 +45,7 @@ def test_latent_maps_share_one_legend(legend_texts):
     figure = one_run.latent_maps(maps, np.array([0, 1, 0, 1, 1]), ["a", "b"])
     left, right = figure.axes
     np.testing.assert_array_equal(right.collections[0].get_offsets(), codes[::-1][[0, 2]])
-    assert (left.get_xlabel(), right.get_ylabel()) == ("PCA, first axis", "t-SNE, second axis")
+    assert (left.get_title(), right.get_title()) == ("PCA", "t-SNE")
     assert legend_texts(figure) == ["a", "b"]
 
 

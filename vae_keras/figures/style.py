@@ -36,7 +36,7 @@ DATASET_COLORS = {
     "dsprites": "#80BA5A",
 }
 LIKELIHOOD_MARKERS = {"bce": "o", "mse": "s", "sigma": "^", "logistic": "D"}  # others: X
-PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.7  # inches
+PANEL_WIDTH, PANEL_HEIGHT, MAX_WIDTH = 3.2, 2.7, 10.4  # inches
 
 styled = mpl.rc_context(STYLE)  # a decorator that applies the style during the call only
 
@@ -58,7 +58,12 @@ class StyledFigure(Figure):
 
 
 def panels(num_rows=1, num_columns=1, width=PANEL_WIDTH, height=PANEL_HEIGHT):
-    """Returns a figure and its panels, `(num_rows, num_columns)`; sizes are in inches per panel."""
+    """Returns a figure and its panels, `(num_rows, num_columns)`.
+
+    Sizes are in inches per panel. Many columns are narrower, so that texts stay readable where the
+    figure is scaled to the width of a page.
+    """
+    width = min(width, MAX_WIDTH / num_columns)
     figure = StyledFigure(figsize=(width * num_columns, height * num_rows))
     return figure, figure.subplots(num_rows, num_columns, squeeze=False)
 
