@@ -5,10 +5,19 @@ import math
 import pandas as pd
 
 from vae_keras.figures import names
-from vae_keras.study import runs, sweeps, tables, verdicts
+from vae_keras.study import reproductions, runs, sweeps, tables, verdicts
 from vae_keras.study.verdicts import Term, exceeds, list_claims, rise
 
 LEARNED, UNIT = {"likelihood": "sigma"}, {"likelihood": "mse"}
+
+
+def _beats_twin(better, measure, sign):
+    statement = (
+        f"A VAE with a learned variance {better} than a linear model of the same latent size"
+    )
+    return {statement: (Term(sign, measure, LEARNED), Term(-sign, f"linear_{measure}", LEARNED))}
+
+
 # By the figure that shows them, in the order in which the notebooks show them.
 BY_FIGURE = {
     "03_reconstruction_and_rate": {
@@ -27,7 +36,7 @@ BY_FIGURE = {
             Term(1.0, "fd_samples", {}),
             Term(-1.0, "fd_mixture", {}),
         ),
-        "From latent size 8 to 128, FD rises more for samples from the prior than from a mixture": (
+        "The mixture's advantage over the prior grows from latent size 8 to 128": (
             *rise("fd_samples", "latent_dim", 8, 128),
             *rise("fd_mixture", "latent_dim", 128, 8),
         ),
@@ -41,22 +50,17 @@ BY_FIGURE = {
         "A larger beta uses fewer units, from 0.1 to 4": rise("used_units", "beta", 4.0, 1.0, 0.1),
     },
     "05_linear_twin": {
-        "At latent size 128, a linear model gives better reconstructions than a VAE": (
+        "At latent size 128, a linear model gives better reconstructions than a VAE, which uses "
+        "few of its dimensions": (
             Term(-1.0, "psnr", {"latent_dim": 128}),
             Term(1.0, "linear_psnr", {"latent_dim": 128}),
         ),
     },
     "05_likelihoods": {
-        f"A VAE with a learned variance {better} than a linear model of the same latent size": (
-            Term(sign, measure, LEARNED),
-            Term(-sign, f"linear_{measure}", LEARNED),
-        )
-        for better, measure, sign in (
-            ("gives better reconstructions", "psnr", 1.0),
-            ("has a lower NLL", "nll", -1.0),
-            ("gives better samples", "fd_samples", -1.0),
-        )
+        **_beats_twin("gives better reconstructions", "psnr", 1.0),
+        **_beats_twin("gives better samples", "fd_samples", -1.0),
     },
+    "05_density": _beats_twin("has a lower NLL", "nll", -1.0),
     "05_fixed_variance": {
         "With unit variance, samples are better at beta 0.01 than at 1 (Rybkin et al., 2021)": rise(
             "fd_samples", "beta", 0.01, 1.0, likelihood="mse"
@@ -68,7 +72,8 @@ BY_FIGURE = {
     },
     "05_networks": {
         "Residual blocks raise the ELBO": rise("elbo", "architecture", "plain", "residual"),
-        "Conditioning on class labels raises the ELBO": rise("elbo", "conditional", False, True),
+        "Given its class label, an image has a higher ELBO (a label itself is worth at most "
+        f"ln 10 = {math.log(10):.1f} nats)": rise("elbo", "conditional", False, True),
     },
     "04_warmup_fashion_mnist": {
         "A linear warm-up of one epoch raises the ELBO": rise("elbo", "warmup_epochs", 0.0, 1.0),
@@ -131,7 +136,7 @@ SPRITE = {"latent_dim": 10}
 # On sprites of 32 x 32 pixels, beta weighs four times as much as on dSprites.
 DISENTANGLEMENT = {
     "09_scores_beta_vae": {
-        "A larger beta raises the MIG, from 0.25 to 1 (on dSprites: from 1 to 4)": rise(
+        "A larger beta raises the MIG, from 0.25 to 1 (from 1 to 4 at dSprites' image size)": rise(
             "mig", "beta", 0.25, 0.5, 1.0, **SPRITE
         ),
     },
@@ -181,6 +186,7 @@ CLAIMS = [
         for figure, terms in DISENTANGLEMENT.items()
         for claim in list_claims(figure, terms, ("sprites",), "disentanglement")
     ),
+    *reproductions.CLAIMS,
 ]
 MARGIN = verdicts.MARGINS
 METHOD = (
@@ -188,7 +194,8 @@ METHOD = (
     f"latent size {SPRITE['latent_dim']}). Each claim is tested on one number: a difference or, "
     "for a chain of parameter values, the rise of a straight line fitted to the measure against "
     "the ranks of the values. It is computed within each seed, positive if the runs agree with the "
-    "claim, and shown with its 95 % t interval. *No difference*: the whole interval lies within "
+    "claim, and shown with its 95 % t interval. Samples have codes from the prior unless a claim "
+    "names another source. *No difference*: the whole interval lies within "
     "the margin, the largest difference that we consider too small to matter: "
     f"{MARGIN['elbo']:g} nat/image ({2 * MARGIN['elbo']:g} for colour images), "
     f"{MARGIN['psnr']:g} dB, an FD of {MARGIN['fd_samples']:g}, {MARGIN['used_units']:g} unit, "
@@ -196,6 +203,10 @@ METHOD = (
     "*Supported* or *contradicted*: p < 0.05 after Holm's (1979) correction for all tests of the "
     "same sweep, so an interval that excludes 0 can still be *inconclusive*. One seed decides "
     "nothing."
+)
+SUMMARY = (
+    "Differences are computed within each seed, positive if the runs agree with the claim, and "
+    "shown with their 95 % t intervals. `models/findings.md` says how verdicts are reached."
 )
 PUBLISHED_ORDERS = (
     "Dai & Wipf (2019) rank samples, best first, as cross-entropy, learned variance, unit variance "
@@ -296,8 +307,11 @@ def _evidence(terms, values):
     """Renders the mean and the standard deviation of every term, grouped by measure."""
     settings = [sweeps.FIXED | term.changes for term in terms]
     varied = [name for name in settings[0] if len({setting[name] for setting in settings}) > 1]
+    triples = [*zip(terms, settings, values, strict=True)]
+    if all(isinstance(setting[name], int | float) for setting in settings for name in varied):
+        triples.sort(key=lambda triple: [triple[1][name] for name in varied])
     parts = {}
-    for term, setting, found in zip(terms, settings, values, strict=True):
+    for term, setting, found in triples:
         text = tables.spread(term.measure, found) or "not measured"
         if varied:
             text += f" ({sweeps.phrase({name: setting[name] for name in varied})})"
@@ -309,15 +323,15 @@ def describe(row):
     """Renders a row of `check_all`: "**supported**, +2.53 dB (+2.30 to +2.76)"."""
     if pd.isna(row["difference"]):
         return f"**{row['verdict']}**"
-    heading, unit, decimals = names.COLUMNS[row["measure"]]
+    heading, unit, _ = names.COLUMNS[row["measure"]]
     low, number, high = (
-        f"{row[name]:+.{max(1, decimals)}f}" for name in ("low", "difference", "high")
+        names.format_difference(row["measure"], row[name]) for name in ("low", "difference", "high")
     )
     return f"**{row['verdict']}**, {number} {unit or heading} ({low} to {high})"
 
 
 def markdown(notebook, table, budget):
-    """Renders the verdicts on the claims of one notebook, below the method.
+    """Renders the verdicts on the claims of one notebook, below a summary of the method.
 
     Args:
         notebook: stem of the notebook.
@@ -325,11 +339,11 @@ def markdown(notebook, table, budget):
         budget: one of `sweeps.BUDGETS`: only its runs are used.
     """
     checked = check_all(table, CLAIMS, budget)
-    return "\n\n".join([METHOD, render(checked[checked["notebook"] == notebook[:2]])])
+    return "\n\n".join([SUMMARY, render(checked[checked["notebook"] == notebook[:2]])])
 
 
 def findings(checked, link):
-    """Renders all claims of the study, below the method.
+    """Renders claims, below the method.
 
     Args:
         checked: `pandas.DataFrame` of `check_all`.
@@ -370,7 +384,10 @@ def _table(datasets, claimed, link):
     cells, evidence = [], []
     for statement, rows in claimed.items():
         found = {row["dataset"]: describe(row) for row in rows.to_dict("records")}
-        seeds = ", ".join(map(str, dict.fromkeys(rows["seeds"])))
+        counts = dict(zip(rows["dataset"].map(names.label), rows["seeds"], strict=True))
+        if len({*counts.values()}) == 1:
+            counts = {"": rows["seeds"].iloc[0]}
+        seeds = ", ".join(f"{name} {count}".strip() for name, count in counts.items())
         cells.append([statement, *(found.get(name, "") for name in datasets), seeds])
         if link:
             cells[-1].append(link(rows["figure"].iloc[0]))

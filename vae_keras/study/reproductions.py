@@ -33,6 +33,7 @@ class Reproduction(NamedTuple):
     """A published experiment.
 
     Attributes:
+        title: its name in headings.
         source: name and address.
         setup: network and settings, as far as its authors state them.
         grids: tuple of the grids of its sweep, as in `sweeps.SWEEPS`; empty if the runs of the
@@ -41,6 +42,7 @@ class Reproduction(NamedTuple):
         claims: dict from the authors' observations to terms, see `verdicts.Claim`.
     """
 
+    title: str
     source: str
     setup: str
     grids: tuple = ()
@@ -48,6 +50,7 @@ class Reproduction(NamedTuple):
     claims: dict = {}
 
 
+NOTEBOOK = "07"  # number of the notebook that shows the reproductions
 EARLIER = "An earlier study"
 EARLIER_STUDIES = (
     "Each experiment called *an earlier study* was published as a README file only, with neither "
@@ -94,6 +97,7 @@ EXAMPLE = WHOLE | {"dataset": ["mnist"]}
 
 REPRODUCTIONS = {
     "wide_vae_vs_beta3": Reproduction(
+        "Wide VAE against beta 3",
         EARLIER,
         "Fashion-MNIST; convolutions with 128, 256 and 512 channels, kernels of 7, 7 and 5 pixels, "
         "stride 1, padding 1; 3 epochs, batch size 32, learning rate 1e-5. This protocol is not "
@@ -117,6 +121,7 @@ REPRODUCTIONS = {
         },
     ),
     "mnist_latent_sizes": Reproduction(
+        "Latent sizes on MNIST",
         EARLIER,
         "MNIST, squared error + beta * KL, which is beta 0.5 in this study's unit-variance "
         "likelihood. Network, learning rate and epochs are not stated. At 1e-3, some sizes never "
@@ -133,6 +138,7 @@ REPRODUCTIONS = {
         },
     ),
     "sharp_vae": Reproduction(
+        "Sharp VAE",
         EARLIER,
         "Fashion-MNIST, the residual network; squared error at beta 1 against cross-entropy at "
         "beta 0.01, which the authors call sharp, and a KL warm-up. Learning rate and epochs are "
@@ -165,6 +171,7 @@ REPRODUCTIONS = {
         },
     ),
     "three_data_sets": Reproduction(
+        "Three data sets",
         EARLIER,
         "MNIST and Fashion-MNIST, a convolutional VAE, Adam, batch size 128, cross-entropy. "
         "The split and the latent size are not stated; the published KL divergence suggests a "
@@ -172,8 +179,8 @@ REPRODUCTIONS = {
         "best decoder here, but its encoder loses most on unseen images. The table therefore "
         "includes two other encoders for this decoder: an MLP of 3 x 1,024 units, trained with "
         "half of each batch slightly rotated, shifted and zoomed; and Bayes' rule on a grid of "
-        "codes, a dense layer made of the decoder's own logits and a softmax, which learns "
-        "nothing. The larger latent sizes use the learning rate of the study.",
+        "codes, a dense layer made of the decoder's own logits and a softmax over the codes, which "
+        "learns nothing. The larger latent sizes use the learning rate of the study.",
         (
             FLAT,
             DEEP,
@@ -182,7 +189,7 @@ REPRODUCTIONS = {
         ),
         tuple(
             Published(
-                f"`three_data_sets`, {names.label(dataset)}",
+                f"Three data sets: {names.label(dataset)}",
                 *values,
                 {"dataset": dataset, "latent_dim": 2, "architecture": network, "epochs": epochs},
                 ways,
@@ -214,6 +221,7 @@ REPRODUCTIONS = {
         },
     ),
     "three_data_sets_svhn": Reproduction(
+        "Three data sets: SVHN",
         EARLIER,
         "The same on SVHN, with a hidden layer of 1,024 units at latent size 200; the split is not "
         "stated. It is run on a seventh of the images (12,434, a tenth of them for validation) and "
@@ -223,13 +231,14 @@ REPRODUCTIONS = {
         SVHN_GRIDS,
         (
             Published(
-                *("`three_data_sets_svhn`", 1908.62, 1888.50, 20.12),
+                *("Three data sets: SVHN", 1908.62, 1888.50, 20.12),
                 {"architecture": "residual_1024"},
                 ("running", "test"),
             ),
         ),
     ),
     "latent_size_and_beta": Reproduction(
+        "Latent size and beta",
         EARLIER,
         "CIFAR-10 and Fashion-MNIST over latent size and beta: the comparison behind this study.",
         claims={
@@ -245,6 +254,7 @@ REPRODUCTIONS = {
         },
     ),
     "keras_example": Reproduction(
+        "Keras's example",
         "[Keras's VAE example](https://keras.io/examples/generative/vae/) (F. Chollet, 2020)",
         "All 70,000 images of MNIST, training and test; convolutions with 32 and 64 channels, 16 "
         "hidden units, latent size 2; 30 epochs of Adam at 1e-3, batch size 128: 16,410 steps. The "
@@ -261,6 +271,7 @@ REPRODUCTIONS = {
         ),
     ),
     "pytorch_example": Reproduction(
+        "PyTorch's example",
         "[PyTorch's VAE example](https://github.com/pytorch/examples/tree/main/vae)",
         "MNIST, an MLP of 400 hidden units, latent size 20; 10 epochs of Adam at 1e-3, batch size "
         "128; the published value is the test loss in logs of the example.",
@@ -277,7 +288,7 @@ CLAIMS = [
     claim
     for name, entry in REPRODUCTIONS.items()
     for claim in list_claims(
-        f"07_{name}",
+        f"{NOTEBOOK}_{name}",
         entry.claims,
         *((entry.grids[0]["dataset"], name) if entry.grids else ()),
     )
@@ -292,7 +303,7 @@ def compare(table):
 
     Returns:
         `pandas.DataFrame` with a row for each published result, network and way to measure it:
-        `reproduction`, `work`, `model`, `images`, `seeds`, `command` (which trains missing runs)
+        `reproduction`, `work`, `way`, `model`, `images`, `seeds`, `command` (trains missing runs)
         and, for each of `total`, `reconstruction` and `kl` in nats/image, the mean over seeds, its
         standard deviation (`_sd`) and the published value (`_published`). `difference` is the
         obtained minus the published total; if the test images are not the official ones, the
@@ -331,7 +342,7 @@ def _obtained(name, published, way, table):
         losses, entropies = _losses(found, way)
         if entropies is not None and len(found):
             images = f"{found['num_test_images'].iloc[0]:,.0f} {images}"
-    row = {"model": model, "images": images, "seeds": len(losses), "command": command}
+    row = {"way": way, "model": model, "images": images, "seeds": len(losses), "command": command}
     for measure in losses:
         row[measure] = losses[measure].mean()
         row[f"{measure}_sd"] = losses[measure].std()

@@ -46,7 +46,7 @@ def record_example(models, precision, seed):
 def test_each_way_averages_its_own_losses_over_seeds():
     table = finish("three_data_sets")
     first, *_ = compare(table, "three_data_sets", "test")
-    assert (first["work"], first["seeds"]) == ("`three_data_sets`, MNIST", 3)
+    assert (first["work"], first["seeds"]) == ("Three data sets: MNIST", 3)
     assert first["model"] == "residual network, latent size 2, 15 epochs"
     assert (first["total"], first["total_sd"], first["total_published"]) == (141.0, 1.0, 132.39)
     assert (first["reconstruction"], first["kl"], first["kl_published"]) == (133.0, 7.0, 8.76)
@@ -64,9 +64,9 @@ def test_another_encoder_has_its_own_row():
         path = runs.models_folder() / run / "encoder_grid.json"
         path.write_text(json.dumps(measures))
     row, other = compare(table, "three_data_sets", "grid")
-    assert (row["total"], row["seeds"], row["work"]) == (130.5, 2, "`three_data_sets`, MNIST")
+    assert (row["total"], row["seeds"], row["work"]) == (130.5, 2, "Three data sets: MNIST")
     np.testing.assert_allclose(row["difference"], 130.5 - 132.39)
-    assert (other["seeds"], other["work"]) == (0, "`three_data_sets`, Fashion-MNIST")
+    assert (other["seeds"], other["work"]) == (0, "Three data sets: Fashion-MNIST")
     assert other["command"].endswith("reproduction_runs grid RUN")
 
 
@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_each_result_and_the_commands_for_missing_runs()
     assert header[:4] == ["experiment", "published", "model", "images"]
     assert header[4:] == ["obtained", "difference", "seeds"]
     assert len(rows) == len(compared) == 19
-    assert rows[0][:2] == ["`three_data_sets`, MNIST", "132.39 = 123.63 + 8.76"]
+    assert rows[0][:2] == ["Three data sets: MNIST", "132.39 = 123.63 + 8.76"]
     assert rows[0][4:] == ["not run", "", ""]
     assert rows[1][:2] == ["", ""]
     first = ["PyTorch's example", "105.59", "MLP, latent size 20, 10 epochs", "10,000 test"]
