@@ -203,15 +203,18 @@ def markdown(table):
     text = (
         f"Images/s with batches of {batch_size}; seconds of training, with compiling, until the "
         "ELBO of validation images reaches a value in nats/image; the best ELBO within "
-        f"{LIMIT / 60:.0f} minutes; and speeds relative to stock Keras, medians over rounds. For "
-        f"the ELBOs, {OURS} uses the study's recipe, with the number of epochs that reaches the "
-        f"value first; the others use Adam at 1e-3 with batches of {others}."
+        f"{LIMIT / 60:.0f} minutes. Speeds relative to stock Keras are medians of the ratios "
+        "within a round. Seconds and ELBOs compare recipes as well as speed: "
+        f"{OURS} uses the study's, with the number of epochs that reaches the value first; the "
+        f"others use Adam at 1e-3 with batches of {others}."
     )
     if shares:
         ours = trained[trained["name"] == OURS].iloc[0]
+        precision = ours["precision"].removeprefix("mixed_")
         text += (
-            f" Measured on {ours['device']} with {ours['threads']:.0f} threads, where training "
-            f"reaches {' and '.join(shares)} of the rate of matrix products in that precision."
+            f" Measured on {ours['device']} with {ours['threads']:.0f} threads. {OURS} trains in "
+            f"{precision}, at {' and '.join(shares)} of the machine's rate of {precision} matrix "
+            "products; stock Keras and PyTorch, eager, train in float32."
         )
     return "\n\n".join([*parts, text]) + "\n"
 

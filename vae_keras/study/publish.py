@@ -60,8 +60,8 @@ validation and test images.
 
 ## Evaluation
 
-On {num_test_images:,} test images. FD is the Fréchet distance between features of this project's
-judge for {dataset}. It is not FID and is comparable only with other FDs on {dataset}.
+On the first {num_test_images:,} test images. FD is the Fréchet distance between features of this
+project's judge for {dataset}. It is not FID and is comparable only with other FDs on {dataset}.
 
 {numbers}
 
@@ -71,8 +71,8 @@ judge for {dataset}. It is not FID and is comparable only with other FDs on {dat
   the ELBO is {rounded:.2f} nats/image as published and {exact:.2f} nats/image as trained.
 - The images are blurred: a decoder of independent pixels averages over details that the code does
   not determine.
-- The model knows only images of {dataset}. It maps any other image to the nearest one it can
-  decode, without a warning.
+- The model knows only images of {dataset}. It reconstructs any other image as something that it
+  can decode, without a warning.
 - The cross-entropy of grey levels is not a density: compare the ELBO only with models of the same
   likelihood and data set.
 
@@ -202,7 +202,8 @@ def card(name, parameters, image_shape, exact, rounded):
         for measure in measures
     ]
     columns = ["measure", "this model", f"mean ± standard deviation (seeds: {len(rows)})"]
-    shown = [key for key in PARAMETERS if key != "image_size"]  # not used by these data sets
+    unused = ("image_size", "evaluation_fraction")  # by these data sets; stated below
+    shown = [key for key in PARAMETERS if key not in unused]
     recipe = [[names.heading(key), names.format_value(key, parameters[key])] for key in shown]
     classes = DATASETS[parameters["dataset"]]["classes"]
     shape = ", ".join(map(str, image_shape))
