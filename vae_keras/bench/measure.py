@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -268,6 +269,12 @@ def draw(table):
     )
     figure, ((axes,),) = style.panels(width=7, height=3.5)
     errors = np.stack([below.T, above.T], axis=1)
-    ratio.plot.barh(ax=axes, xerr=errors, ylabel="", xlabel="images/s, multiple of stock Keras")
+    shades = {
+        TITLES[_group(shape, batch_size)]: mpl.colors.to_rgba(style.DATASET_COLORS[name], alpha)
+        for name, shape in SHAPES.items()
+        for batch_size, alpha in zip(BATCH_SIZES, (1.0, 0.5), strict=True)
+    }
+    look = {"color": [shades[group] for group in ratio.columns], "xerr": errors}
+    ratio.plot.barh(ax=axes, **look, ylabel="", xlabel="images/s, multiple of stock Keras")
     axes.get_legend().remove()
     return style.finish(figure, "Images/s in training: median over rounds, with its range")

@@ -83,7 +83,7 @@ def settings(table, column, measures, title=None):
             panel.set(xlabel=style.axis_label(measure), ylabel="")
             _widen(panel, "x", measure, chosen.groupby(column)[measure])
             whole = COLUMNS.get(measure, ("", "", None))[2] == 0
-            panel.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+            panel.xaxis.set_major_locator(MaxNLocator(3, integer=whole))
             panel.tick_params(labelleft=panel is row[0])
     return style.finish(figure, title, _seed_entries(table, "dataset", column))
 
