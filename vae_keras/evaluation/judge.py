@@ -158,7 +158,8 @@ def main(arguments=None):
                 second = options.second and options.second / path.name
                 if second and second.exists():
                     others = judge_validation.measure(_features(_load(second)), name)
-                    distances["rank correlation"] = judge_validation.agreement(distances, others)
+                    name_of_row = "Spearman's rank correlation with a judge of another seed"
+                    distances[name_of_row] = judge_validation.agreement(distances, others)
                 judge_validation.record(options.folder, name, distances=distances)
             else:
                 train_judge(name, options.seed).save(path)

@@ -53,7 +53,7 @@ def test_the_judge_of_digits_detects_distortions(tmp_path):
     assert judge.main(["digits", "--folder", str(tmp_path), "--validate"]) == 0
     distances = json.loads((tmp_path / "judges.json").read_text())["digits"]["distances"]
     for chain in (
-        ["blurred, 0.5 pixels", "blurred, 1 pixels", "blurred, 2 pixels"],
+        ["blurred, 0.5 px", "blurred, 1 px", "blurred, 2 px"],
         ["noise, standard deviation 0.1", "noise, standard deviation 0.2"],
         ["without 1 of the classes", "without 3 of the classes", "without 5 of the classes"],
         ["PCA 32, reconstructions", "PCA 8, reconstructions", "PCA 8, samples"],
@@ -61,7 +61,7 @@ def test_the_judge_of_digits_detects_distortions(tmp_path):
         values = [distances[name] for name in ("unchanged", *chain)]
         assert values == sorted(values), chain
     assert distances["PCA 32, samples"] > 3 * distances["PCA 32, reconstructions"]
-    shown = f"| blurred, 2 pixels | {distances['blurred, 2 pixels']:.2f} |"
+    shown = f"| blurred, 2 px | {distances['blurred, 2 px']:.2f} |"
     assert shown in (tmp_path / "README.md").read_text()
 
 
