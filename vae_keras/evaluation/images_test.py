@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from vae_keras.evaluation import images as image_measures
+from vae_keras.evaluation import reference_test
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)  # two batches and a short one
@@ -26,10 +27,8 @@ def test_pixel_variance_is_the_error_of_the_mean_image():
 def test_sharpness_against_scipy_and_by_hand():
     unit = IMAGES / 255
     blurred = ndimage.uniform_filter(unit, (0, 3, 3, 0)).astype("float32")
-    kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, :, :, None]
     variances = [
-        ndimage.convolve(values, kernel)[:, 1:-1, 1:-1].var(axis=(1, 2)).mean()
-        for values in (blurred.astype("float64"), unit)
+        reference_test.laplacian_variance(values) for values in (blurred.astype("float64"), unit)
     ]
     share = image_measures.sharpness(IMAGES, blurred)
     np.testing.assert_allclose(share, variances[0] / variances[1], rtol=1e-5)
@@ -39,30 +38,12 @@ def test_sharpness_against_scipy_and_by_hand():
     np.testing.assert_allclose(half, 0.25, rtol=1e-5)
 
 
-def ssim_reference(x, y, window):
-    """Computes the SSIM of two grey images from its definition, with explicit loops."""
-    offsets = np.arange(window) - (window - 1) / 2
-    weights = np.exp(-(offsets**2) / (2 * 1.5**2))
-    weights = np.outer(weights, weights) / weights.sum() ** 2
-    values = []
-    for row in range(x.shape[0] - window + 1):
-        for column in range(x.shape[1] - window + 1):
-            a = x[row : row + window, column : column + window]
-            b = y[row : row + window, column : column + window]
-            mean_a, mean_b = (weights * a).sum(), (weights * b).sum()
-            var_a = (weights * a**2).sum() - mean_a**2
-            var_b = (weights * b**2).sum() - mean_b**2
-            covariance = (weights * a * b).sum() - mean_a * mean_b
-            luminance = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
-            values.append(luminance * (2 * covariance + 0.03**2) / (var_a + var_b + 0.03**2))
-    return np.mean(values)
-
-
 @pytest.mark.parametrize("size, window", [(8, 7), (12, 11), (28, 11), (4, 3)])
 def test_ssim_matches_its_definition_and_fits_small_images(size, window):
     images = RNG.integers(0, 256, (1, size, size, 1), dtype=np.uint8)
     other = np.clip(images / 255 + RNG.normal(0, 0.1, images.shape), 0, 1).astype("float32")
-    expected = ssim_reference(images[0, ..., 0] / 255, other[0, ..., 0].astype("float64"), window)
+    pixels = images[..., 0] / 255, other[..., 0].astype("float64")
+    expected = reference_test.ssim(*pixels, window)
     np.testing.assert_allclose(
         image_measures.image_quality(images, other)["ssim"], expected, rtol=1e-3, atol=1e-5
     )

@@ -62,7 +62,7 @@ def test_the_judge_of_digits_detects_distortions(tmp_path):
         assert values == sorted(values), chain
     assert distances["PCA 32, samples"] > 3 * distances["PCA 32, reconstructions"]
     shown = f"| blurred, 2 px | {distances['blurred, 2 px']:.2f} |"
-    assert shown in (tmp_path / "README.md").read_text()
+    assert shown in " ".join((tmp_path / "README.md").read_text().split())
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_command_trains_and_writes_the_readme(folder):
     assert judge.main(["digits", "--folder", str(folder)]) == 0
     record = json.loads((folder / "judges.json").read_text())["digits"]
     assert record["training_images"] == 1294 and record["epochs"] == 1
-    text = (folder / "README.md").read_text()
+    text = " ".join((folder / "README.md").read_text().split())
     assert f"| digits | 1,294 | 1 | {record['test_accuracy']:.4f} |" in text
     assert registry.pooch.file_hash(folder / "digits.keras") in text
 

@@ -189,9 +189,9 @@ def entropy(images):
     return (special.entr(pixels) + special.entr(1 - pixels)).sum(axis=(1, 2, 3)).mean()
 
 
-def ssim(images, others):
+def ssim(images, others, size=11):
     """Computes the SSIM of Wang et al., 2004, with a Gaussian window of 11 pixels."""
-    weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weights = np.exp(-((np.arange(size) - (size - 1) / 2) ** 2) / (2 * 1.5**2))
     window = np.outer(weights, weights) / weights.sum() ** 2
     x, y = (sliding_window_view(part, window.shape, axis=(1, 2)) for part in (images, others))
     mean_x, mean_y, xx, yy, xy = ((v * window).sum((-2, -1)) for v in (x, y, x * x, y * y, x * y))

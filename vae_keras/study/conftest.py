@@ -1,27 +1,11 @@
 import nbformat
 import pytest
 
+from vae_keras.study import sweeps
 from vae_keras.study.parameters import PARAMETERS
 
-VALID = {
-    "dataset": "fashion_mnist",
-    "image_size": 32,
-    "latent_dim": 2,
-    "beta": 1.0,
-    "likelihood": "bce",
-    "architecture": "residual",
-    "conditional": False,
-    "warmup_epochs": 0.0,
-    "kl_cycles": 1,
-    "free_bits": 0.0,
-    "epochs": 2,
-    "batch_size": 64,
-    "learning_rate": 4e-3,
-    "learning_rate_schedule": "linear",
-    "train_fraction": 1.0,
-    "evaluation_fraction": 1.0,
-    "seed": 0,
-}
+OWN = {"dataset": "fashion_mnist", "latent_dim": 2, "epochs": 2}
+VALID = {name: (sweeps.FIXED | sweeps.RECIPE | OWN)[name] for name in PARAMETERS}
 # Settings of a run of notebook 02 that takes only seconds.
 REAL = {
     "dataset": "digits",
