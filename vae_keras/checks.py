@@ -18,7 +18,10 @@ def check_images(images, image_shape):
         tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong; XLA skips this.
     """
     if not hasattr(images, "dtype"):
-        raise ValueError(f"images must be an array or a tensor. Received: {type(images).__name__}")
+        raise ValueError(
+            f"images must be an array or a tensor. Received: {type(images).__name__}. To pass "
+            "images and labels from `load_images`, use `*`: `vae.fit(*load_images(...))`"
+        )
     dtype, shape = keras.backend.standardize_dtype(images.dtype), tf.TensorShape(images.shape)
     if not shape.is_compatible_with((None, *image_shape)):
         missing_axis = shape.is_compatible_with((None, *image_shape[:2]))
@@ -52,12 +55,14 @@ def check_labels(labels, num_classes, num_images):
     """Raises an error unless labels are integers from 0 to `num_classes - 1`, one for each image.
 
     Args:
-        labels: array, list or tensor. A symbolic tensor is not checked.
+        labels: array, list or tensor. The range of a symbolic tensor is checked when the graph
+            runs.
         num_classes: number of classes, at least 1.
         num_images: number of images or codes.
 
     Raises:
         ValueError: if there are none, or their shape, type or range is wrong.
+        tf.errors.InvalidArgumentError: if the range of a symbolic tensor is wrong; XLA skips this.
     """
     expected = (
         f"a conditional model needs `labels`, integers from 0 to {num_classes - 1}, one for each "
@@ -65,7 +70,14 @@ def check_labels(labels, num_classes, num_images):
     )
     if labels is None:
         raise ValueError(f"{expected}. Received: None")
-    if not tf.executing_eagerly() or keras.backend.is_keras_tensor(labels):
+    if keras.backend.is_keras_tensor(labels):
+        return
+    if not tf.executing_eagerly():
+        labels = tf.convert_to_tensor(labels)
+        if labels.shape.rank not in (None, 1) or not labels.dtype.is_integer:
+            raise ValueError(f"{expected}. Received: {labels.dtype.name} of shape {labels.shape}")
+        fits = tf.reduce_all((labels >= 0) & (labels < num_classes))
+        tf.debugging.Assert(fits, [f"{expected}. Received:", labels])
         return
     labels = np.asarray(labels)
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
@@ -95,12 +107,26 @@ def check_networks(encoder, decoder):
         if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
             raise ValueError(
                 f"`{name}` must be a functional or sequential `keras.Model` with known input "
-                f"shapes, as `build_networks` returns. Received: {network!r}"
+                f"shapes, as `build_networks` returns; `keras.Model(inputs, model(inputs))` makes "
+                f"one of any model. Received: {network!r}"
+            )
+        if isinstance(getattr(network, "output", None), dict):
+            raise ValueError(f"`{name}` must return a tensor or a list of tensors, not a dict")
+        if not all("float" in tensor.dtype for tensor in network.inputs):
+            raise ValueError(
+                f"`{name}` must take floats: images are in [0, 1] already. Received: inputs of "
+                f"type {', '.join(tensor.dtype for tensor in network.inputs)}"
             )
         shapes[name] = [
             [tuple(tensor.shape[1:]) for tensor in tensors]
             for tensors in (network.inputs, network.outputs)
         ]
+    last = next((layer for layer in reversed(_layers(decoder)) if _activation(layer)), None)
+    if last is not None and _activation(last) == "sigmoid":
+        raise ValueError(
+            "`decoder` must return logits, to which the model applies the sigmoid: remove the "
+            f"activation of its last layer, {last.name!r}"
+        )
     (images, *labels), posterior = shapes["encoder"]
     (codes, *decoder_labels), logits = shapes["decoder"]
     if (len(images), len(codes)) != (3, 1) or posterior != [codes] * 2 or logits != [images]:
@@ -115,3 +141,14 @@ def check_networks(encoder, decoder):
             f"input, or neither. Received: {labels} and {decoder_labels}"
         )
     return images, codes[0], labels[0][0] if labels else 0
+
+
+def _layers(network):
+    """Returns a network's layers, with those of the models in it."""
+    parts = [_layers(layer) if hasattr(layer, "layers") else [layer] for layer in network.layers]
+    return sum(parts, [])
+
+
+def _activation(layer):
+    """Returns the name of a layer's activation, or `None` if it has no such argument."""
+    return getattr(getattr(layer, "activation", None), "__name__", None)

@@ -51,4 +51,9 @@ class ELBO(keras.layers.Layer):
         """Returns the KL divergence of each image with free bits, in nats, `(batch_size,)`."""
         if not vae.free_bits:
             return ops.sum(draw.kl_parts, axis=-1)
+        if draw.kl_parts.shape[-1] != vae.latent_dim:
+            raise ValueError(
+                "`free_bits` needs a KL divergence of each latent dimension, which a trained prior "
+                "or a flow posterior does not give"
+            )
         return free_bits_divergence(draw.kl_parts, vae.free_bits)

@@ -1,6 +1,7 @@
 """The variational autoencoder: a Keras model with its own training step."""
 
 import math
+import numbers
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw
 from vae_keras.posteriors import DiagonalNormal
-from vae_keras.priors import StandardNormal
+from vae_keras.priors import Prior, StandardNormal
 from vae_keras.published import pretrained
 from vae_keras.runtime import keras, ops, tf
 
@@ -22,9 +23,9 @@ PARTS = ("encoder", "decoder", "prior", "posterior", "objective")
 class VAE(keras.Model):
     """Variational autoencoder, by default with standard normal prior and diagonal normal posterior.
 
-    It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image. `kl_weight`
-    is a variable that starts at `beta`; `KLSchedule` changes it. The image shape, the latent size
-    and the number of classes follow from the two networks.
+    It minimises `reconstruction_loss + kl_weight * kl_divergence`, in nats per image, plus the
+    networks' regularizers. `kl_weight` is a variable that starts at `beta`; `KLSchedule` changes
+    it. The image shape, the latent size and the number of classes follow from the two networks.
 
     >>> vae = VAE(*build_networks("residual", (28, 28, 1), latent_dim=32))
     >>> vae.adapt(images)  # uint8, (num_images, 28, 28, 1)
@@ -74,24 +75,31 @@ class VAE(keras.Model):
                 f"`likelihood` must be one of {', '.join(LIKELIHOODS)}. Received: {likelihood!r}"
             )
         for name, value in (("beta", beta), ("free_bits", free_bits)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be a finite number, at least 0. Received: {value}")
+            if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+                raise ValueError(
+                    f"`{name}` must be a finite number, at least 0. Received: {value!r}"
+                )
         self.image_shape, self.latent_dim, self.num_classes = check_networks(encoder, decoder)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
-        self.beta = beta
         self.free_bits = free_bits
         self.sampler = Sampler(dtype="float32", name="z")
         self.prior = prior or StandardNormal()
         self.posterior = posterior or DiagonalNormal()
         self.objective = objective or ELBO()
+        for name, base in (("prior", Prior), ("posterior", DiagonalNormal), ("objective", ELBO)):
+            if not isinstance(getattr(self, name), base):
+                raise ValueError(
+                    f"`{name}` must be an instance of a subclass of `{base.__name__}`. "
+                    f"Received: {getattr(self, name)!r}"
+                )
         self.prior.attach(encoder)
         self.posterior.attach(encoder)
         self.kl_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, dtype="float32", name="kl_weight"
         )
-        self.kl_weight.assign(beta)
+        self.beta = beta
         self.log_scale = None
         if likelihood in SCALES:
             self.log_scale = self.add_weight(
@@ -103,6 +111,16 @@ class VAE(keras.Model):
             for name in ("loss", "reconstruction_loss", "kl_divergence")
         ]
         self.built = True
+
+    @property
+    def beta(self):
+        """Weight of the KL divergence; a new value is assigned to `kl_weight`, too."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value):
+        self._beta = value
+        self.kl_weight.assign(value)
 
     def adapt(self, images):
         """Initialises the model from statistics of its data; call it once, before training.
@@ -116,9 +134,11 @@ class VAE(keras.Model):
 
         Raises:
             ValueError: if the decoder's last layer with weights has no bias for each channel, or
-                the images are of another shape or range.
+                there are no images, or they are of another shape or range.
         """
         check_images(images, self.image_shape)
+        if not len(images):
+            raise ValueError("`adapt` needs at least one image. Received: none")
         pixels = np.asarray(self._to_unit_range(images[:: max(1, len(images) // NUM_ADAPTED)]))
         self.prior.adapt(pixels)
         mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
@@ -126,7 +146,8 @@ class VAE(keras.Model):
         if bias is None or math.prod(bias.shape) % len(mean):
             raise ValueError(
                 "`adapt` needs a decoder whose last layer with weights has a bias for each "
-                f"channel, {len(mean)}. Received: a bias of shape {getattr(bias, 'shape', None)}"
+                f"channel, {len(mean)}. Received: a bias of shape {getattr(bias, 'shape', None)}. "
+                "Train without `adapt`, or give that layer a bias"
             )
         bias.assign(np.resize(np.log(mean / (1 - mean)), bias.shape))
         if self.log_scale is not None:
@@ -135,11 +156,26 @@ class VAE(keras.Model):
 
     def fit(self, x=None, y=None, *args, **kwargs):
         self._check_inputs(x, y, **kwargs)
+        if kwargs.get("epochs", 1) > kwargs.get("initial_epoch", 0):
+            self._check_learning_rate()
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # Keras's default only gives a warning
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         self._check_inputs(x, y, **kwargs)
         return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        self._check_inputs(*keras.utils.unpack_x_y_sample_weight(x))
+        return super().predict(x, *args, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", input_signature=None, **kwargs):
+        if input_signature is None:
+            images = keras.InputSpec("uint8", (None, *self.image_shape))
+            labels = keras.InputSpec("int32", (None,))
+            input_signature = [(images, labels) if self.num_classes else images]
+        return super().export(filepath, format, input_signature=input_signature, **kwargs)
 
     def encode(self, images, labels=None):
         """Maps images to the means and logarithms of variances of their posteriors.
@@ -213,8 +249,12 @@ class VAE(keras.Model):
             Images in [0, 1], `(num_images, height, width, channels)`.
 
         Raises:
-            ValueError: if labels are missing or out of range.
+            ValueError: if `num_images` is out of range, or labels are missing or out of range.
         """
+        if not isinstance(num_images, numbers.Integral) or num_images < 1:
+            raise ValueError(
+                f"`num_images` must be a whole number, at least 1. Received: {num_images!r}"
+            )
         return self.decode((codes or self.prior).sample(num_images, self.sampler), labels)
 
     def call(self, inputs):
@@ -311,8 +351,11 @@ class VAE(keras.Model):
             self._draw(images, labels, moments, training) for _ in range(self.objective.num_draws)
         ]
         kl_divergences = [ops.sum(draw.kl_parts, axis=-1) for draw in draws]
+        loss = self.objective.loss(self, images, moments, draws)
+        for regularizer in self.losses:  # of the networks
+            loss += ops.cast(regularizer, "float32")
         return {
-            "loss": self.objective.loss(self, images, moments, draws),
+            "loss": loss,
             "reconstruction_loss": sum(draw.reconstruction_loss for draw in draws) / len(draws),
             "kl_divergence": sum(kl_divergences) / len(draws),
         }
@@ -351,15 +394,28 @@ class VAE(keras.Model):
         # XLA, which Keras uses on a GPU, skips the assertion in `check_images`.
         return ops.where((images >= 0) & (images <= 1), images, math.nan)
 
+    def _check_learning_rate(self):
+        schedule = self.compiled and self.optimizer.get_config().get("learning_rate")
+        if isinstance(schedule, dict) and not float(self.optimizer.learning_rate):
+            raise ValueError(
+                "the learning rate is 0: its schedule has ended. Compile the model again, with a "
+                "schedule for the steps to come"
+            )
+
     def _check_inputs(self, x, y, sample_weight=None, class_weight=None, **_):
-        """Checks the arrays or the first batch that `fit` or `evaluate` receives."""
+        """Checks the arrays or the first batch of `fit`, `evaluate` or `predict`, and `compile`."""
+        compiled = (self.get_compile_config() or {}) if self.compiled else {}
+        names = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        if found := [name for name in names if compiled.get(name)]:
+            raise ValueError(
+                f"`compile` takes no {' or '.join(found)}: a `VAE` has its own, see `objective`"
+            )
         if isinstance(x, tf.data.Dataset):
-            x = next(iter(x.take(1)), None)
-        if isinstance(x, (tuple, list)):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x)
+            first = next(iter(x.take(1)), None)
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(first)
         if sample_weight is not None or class_weight is not None:
             raise ValueError("weights of samples or classes are not supported")
-        if hasattr(x, "dtype"):
+        if hasattr(x, "dtype") or isinstance(x, (tuple, list, dict)):
             check_images(x, self.image_shape)
             if self.num_classes:
                 check_labels(y, self.num_classes, len(x))

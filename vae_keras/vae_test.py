@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from vae_keras.losses import kl_divergence
 from vae_keras.networks import build_networks
+from vae_keras.recipe import build_optimizer
 from vae_keras.runtime import dtype_policy
 from vae_keras.vae import VAE
 
@@ -356,3 +357,100 @@ def test_two_replicas_take_the_same_step_as_one(build_vae, mirrored):
     np.testing.assert_allclose(*losses, rtol=1e-5)
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_regularizers_of_the_networks_are_part_of_the_loss():
+    for regularizer in ("kernel_regularizer", "activity_regularizer"):
+        encoder, _ = own_networks()
+        code = keras.Input((2,))
+        pixels = keras.layers.Dense(64, **{regularizer: "l2"})(code)
+        decoder = keras.Model(code, keras.layers.Reshape(SHAPE)(pixels))
+        vae = VAE(encoder, decoder)
+        vae.compile(optimizer=keras.optimizers.SGD(1e-3))
+        logs = vae.evaluate(IMAGES, batch_size=len(IMAGES), return_dict=True, verbose=0)
+        extra = logs["loss"] - logs["reconstruction_loss"] - logs["kl_divergence"]
+        kernel = np.asarray(decoder.layers[1].kernel)
+        if regularizer == "kernel_regularizer":
+            assert extra == pytest.approx(0.01 * np.square(kernel).sum(), rel=1e-3)
+        else:
+            assert extra > 1e-3
+        vae.fit(IMAGES, epochs=1, verbose=0)  # and has a gradient
+        assert not np.array_equal(kernel, decoder.layers[1].kernel)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"activation": "sigmoid"}, "must return logits"),
+        ({"dtype": "uint8"}, "must take floats"),
+        ({"outputs": dict}, "not a dict"),
+    ],
+)
+def test_networks_that_would_train_on_the_wrong_range_are_refused(change, message):
+    encoder, decoder = own_networks()
+    if "activation" in change:
+        code = keras.Input((2,))
+        pixels = keras.layers.Dense(64, activation="sigmoid")(code)
+        decoder = keras.Model(code, keras.layers.Reshape(SHAPE)(pixels))
+    else:
+        image = keras.Input(SHAPE, dtype=change.get("dtype"))
+        hidden = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(image))
+        outputs = [keras.layers.Dense(2)(hidden) for _ in range(2)]
+        if "outputs" in change:
+            outputs = dict(zip(("z_mean", "z_log_var"), outputs, strict=True))
+        encoder = keras.Model(image, outputs)
+    with pytest.raises(ValueError, match=message):
+        VAE(encoder, decoder)
+
+
+def test_a_new_beta_counts_from_the_next_step(small_vae):
+    small_vae.beta = 3.0
+    assert float(small_vae.kl_weight) == 3.0 and small_vae.get_config()["beta"] == 3.0
+
+
+def test_labels_of_later_batches_are_checked(build_vae):
+    labels = np.arange(len(IMAGES)) % 4  # 3 is out of range
+    labels[:8] = 0
+    pairs = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a conditional model needs `labels`"):
+        build_vae(num_classes=3).fit(pairs, verbose=0)
+
+
+def test_arguments_of_compile_that_would_be_ignored_are_refused(small_vae):
+    small_vae.compile(optimizer="sgd", metrics=["mse"])
+    with pytest.raises(ValueError, match="`compile` takes no metrics"):
+        small_vae.fit(IMAGES, verbose=0)
+
+
+def test_a_schedule_that_has_ended_is_refused(small_vae):
+    small_vae.compile(optimizer=build_optimizer(2))
+    small_vae.fit(IMAGES, batch_size=len(IMAGES), epochs=2, verbose=0)
+    with pytest.raises(ValueError, match="Compile the model again"):
+        small_vae.fit(IMAGES, epochs=1, verbose=0)
+    small_vae.fit(IMAGES, epochs=2, initial_epoch=2, verbose=0)  # resumes after the last epoch
+
+
+def test_an_exported_model_reconstructs(build_vae, tmp_path):
+    for num_classes in (0, 3):
+        vae = build_vae(num_classes=num_classes)
+        vae.export(str(tmp_path / f"{num_classes}"), verbose=False)
+        inputs = IMAGES, np.arange(len(IMAGES), dtype="int32") % 3
+        loaded = tf.saved_model.load(str(tmp_path / f"{num_classes}"))
+        served = loaded.serve(inputs if num_classes else IMAGES)
+        np.testing.assert_allclose(served, vae.reconstruct(*inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["prior", "posterior", "objective"])
+def test_names_in_place_of_parts_are_refused(part):
+    with pytest.raises(ValueError, match=f"`{part}` must be an instance of a subclass of"):
+        VAE(*own_networks(), **{part: "vamp"})
+
+
+def test_wrong_numbers_of_samples_are_refused(small_vae):
+    for number in (0, -1, 2.5, "2"):
+        with pytest.raises(ValueError, match="`num_images` must be a whole number"):
+            small_vae.sample(number)
+    with pytest.raises(ValueError, match="divide grey levels by 255"):
+        small_vae.predict(255 * np.ones((4, *SHAPE), "float32"), verbose=0)
+    with pytest.raises(ValueError, match="at least one image"):
+        small_vae.adapt(IMAGES[:0])

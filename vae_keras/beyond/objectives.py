@@ -3,6 +3,7 @@
 import math
 
 from vae_keras.objectives import ELBO
+from vae_keras.posteriors import DiagonalNormal
 from vae_keras.runtime import keras, ops
 
 
@@ -13,7 +14,10 @@ class ImportanceWeighted(ELBO):
     `free_bits` is ignored.
 
     Args:
-        num_draws: number of draws, k.
+        num_draws: number of draws, k, at least 1.
+
+    Raises:
+        ValueError: if `num_draws` is out of range.
 
     Reference:
         Burda et al., 2016, "Importance Weighted Autoencoders", equation 8.
@@ -21,6 +25,8 @@ class ImportanceWeighted(ELBO):
 
     def __init__(self, num_draws=5, **kwargs):
         super().__init__(**kwargs)
+        if num_draws < 1:
+            raise ValueError(f"`num_draws` must be at least 1. Received: {num_draws}")
         self.num_draws = num_draws
 
     def loss(self, vae, images, moments, draws):
@@ -51,6 +57,8 @@ class BetaTC(ELBO):
 
     def loss(self, vae, images, moments, draws):
         (draw,) = draws
+        if type(vae.posterior) is not DiagonalNormal:
+            raise ValueError(f"`BetaTC` needs a `DiagonalNormal` posterior: {vae.posterior!r}")
         correlation = total_correlation(draw.z, *moments)
         return draw.reconstruction_loss + self.rate(vae, draw) + (vae.kl_weight - 1) * correlation
 

@@ -13,10 +13,10 @@ class VampPrior(Prior):
     """The mixture of the posteriors of trained pseudo-inputs, which `adapt` sets to images.
 
     Args:
-        num_inputs: number of pseudo-inputs, K.
+        num_inputs: number of pseudo-inputs, K, at least 1.
 
     Raises:
-        ValueError: when it joins a model, if that takes labels.
+        ValueError: if `num_inputs` is out of range; when it joins a model, if that takes labels.
 
     Reference:
         Tomczak & Welling, 2018, "VAE with a VampPrior", section 3.
@@ -24,6 +24,8 @@ class VampPrior(Prior):
 
     def __init__(self, num_inputs=128, **kwargs):
         super().__init__(**kwargs)
+        if num_inputs < 1:
+            raise ValueError(f"`num_inputs` must be at least 1. Received: {num_inputs}")
         self.num_inputs = num_inputs
 
     def attach(self, encoder):

@@ -102,9 +102,15 @@ def fetch_weights(url, md5):
         `pathlib.Path`.
 
     Raises:
-        OSError, ValueError: as `fetch`.
+        OSError: if the file is not available.
     """
-    return fetch(url, f"md5:{md5}", f"models/{os.path.basename(url)}")
+    place = f"models/{os.path.basename(url)}"
+    try:
+        return fetch(url, f"md5:{md5}", place)
+    except (OSError, ValueError) as error:  # no network, or another checksum
+        raise OSError(
+            f"could not download {url}: {error}. Put the file at {cache_folder() / place}"
+        ) from None
 
 
 def cache_folder():

@@ -147,9 +147,12 @@ def planar(z_mean, reference):
 
     Returns:
         `(num_images, 2)`: two latent dimensions unchanged; more than two projected onto the first
-        two principal components; a single one with zeros as the second coordinate.
+        two principal components, or onto the first two dimensions if there are fewer than two
+        reference images; a single one with zeros as the second coordinate.
     """
     latent_dim = z_mean.shape[1]
+    if latent_dim > 2 and len(reference) < 2:
+        return z_mean[:, :2]
     if latent_dim > 2:
         return PCA(n_components=2, random_state=0).fit(reference).transform(z_mean)
     return np.pad(z_mean, ((0, 0), (0, 2 - latent_dim)))

@@ -114,7 +114,7 @@ def _executor(options):
     try:
         from distributed import Client
     except ImportError as error:
-        raise ValueError(f"`--cluster` needs `pip install -e .[cluster]`: {error}") from error
+        raise ValueError(f"`--cluster` needs `pip install -e '.[cluster]'`: {error}") from error
     with Client(options.cluster, timeout=CONNECT_SECONDS) as client:
         yield client.get_executor(pure=False), sum(client.nthreads().values())
 
@@ -149,7 +149,9 @@ def _choose_runs(options):
     if is_own(dataset):
         kind, colon, path = dataset.rpartition("folder:")
         dataset = kind + colon + os.path.abspath(os.path.expanduser(path))
-    embedded = options.data == "embedded" and dataset is None
+    if options.data == "embedded" and dataset is not None:
+        raise ValueError("`--data embedded` chooses the data sets: leave out `--dataset`")
+    embedded = options.data == "embedded"
     declared = sweeps.declared_runs(options.sweep, options.budget, embedded, dataset)
     todo = [run for run in declared if options.force or not runs.is_finished(run)]
     named = sorted({run["dataset"] for run in todo})
@@ -259,7 +261,9 @@ def _list(_):
     for sweep in sweeps.SWEEPS:
         cells = []
         for budget in sweeps.BUDGETS:
-            names = map(runs.run_name, sweeps.declared_runs(sweep, budget))
+            declared = sweeps.declared_runs(sweep, budget)
+            declared += sweeps.declared_runs(sweep, budget, substitute=True)
+            names = dict.fromkeys(map(runs.run_name, declared))
             finished = [records[name] for name in names if name in records]
             seconds = sum(
                 record.get("train_seconds", 0) + record.get("evaluation_seconds", 0)

@@ -97,7 +97,11 @@ def _check_beyond(run):
             'a "ladder" has its own `prior` and `posterior`',
         ),
         (ladder and conditional, 'a "ladder" takes no class labels'),
-        (ladder and run["latent_dim"] < 2, 'a "ladder" needs at least two latent dimensions'),
+        (
+            run["latent_dim"] < 2
+            and (ladder or prior == "flow" or run["posterior"] == "coupling_flow"),
+            "a ladder or a flow needs at least two latent dimensions",
+        ),
         (
             run["perceptual"] > 0 and run["objective"] != "elbo",
             '`perceptual` needs the objective "elbo"',
@@ -117,7 +121,8 @@ def _check_beyond(run):
         ),
     ):
         if incompatible:
-            raise ValueError(f"{reason}. Received: {run}")
+            chosen = {name: run[name] for name in (*BEYOND, "architecture", "free_bits")}
+            raise ValueError(f"{reason}. Received: {chosen}")
 
 
 def _check(name, value):

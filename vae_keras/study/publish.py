@@ -5,6 +5,7 @@ has a finished run with weights in `models/` or `$VAE_KERAS_MODELS`. It also sto
 and codes for the site's explorer, which can then be built without the data sets.
 """
 
+import argparse
 import sys
 
 import numpy as np
@@ -98,12 +99,17 @@ def name_of(parameters):
     return f"{name}-conditional" if parameters["conditional"] else name
 
 
-def main():
+def main(arguments=None):
     """Publishes every model with a finished run and prints a line for each model.
+
+    Args:
+        arguments: list of strings, by default those of the command line: none but `--help`.
 
     Returns:
         The exit code: 0, or 1 after an error.
     """
+    prog = "python -m vae_keras.study.publish"
+    argparse.ArgumentParser(prog=prog, description=__doc__).parse_args(arguments)
     for name, parameters in declared().items():
         weights = runs.models_folder() / runs.run_name(parameters) / "model.keras"
         if not (runs.is_finished(parameters) and weights.exists()):

@@ -32,7 +32,7 @@ def test_names_contain_the_parameters_that_vary():
 
 
 def test_finished_runs_are_published_with_a_card(finished, capsys):
-    assert publish.main() == 0
+    assert publish.main([]) == 0
     printed = capsys.readouterr().out
     assert "digits-z2-conditional: published" in printed
     assert "digits-z32: not published, no finished run with" in printed
@@ -46,7 +46,7 @@ def test_finished_runs_are_published_with_a_card(finished, capsys):
 
 
 def test_the_explorers_arrays_are_stored_with_the_models(finished):
-    assert publish.main() == 0
+    assert publish.main([]) == 0
     folder = registry.MODELS / "pretrained"
     shown = np.load(folder / "digits.npz")
     vae, arrays = VAE.from_pretrained("digits-z2"), np.load(folder / "digits-z2" / "codes.npz")
@@ -60,6 +60,6 @@ def test_the_explorers_arrays_are_stored_with_the_models(finished):
 
 def test_an_oversized_model_is_not_registered(finished, monkeypatch, capsys):
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
-    assert publish.main() == 1
+    assert publish.main([]) == 1
     assert "at most 1,000 bytes" in capsys.readouterr().err
     assert registry.names() == []
