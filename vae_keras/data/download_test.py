@@ -132,7 +132,7 @@ def test_mnist_is_read_from_its_archive(serve):
 
 def test_a_file_that_was_tampered_with_is_refused_and_nothing_stays(serve, places):
     serve("svhn", matrices(10)[1], matrices(10)[1])
-    path = places / "served" / "train_32x32.mat"
+    path = places / "server" / "train_32x32.mat"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(OSError, match="'svhn' is not available.*does not match the known hash"):
         load_images("svhn", "train")
