@@ -1,4 +1,4 @@
-"""Checks of a `VAE`'s images and labels, and of whether its networks fit together."""
+"""Checks of a `VAE`'s images, labels, networks and compilation."""
 
 import numpy as np
 
@@ -86,6 +86,26 @@ def check_labels(labels, num_classes, num_images):
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f"{expected}. Received: from {labels.min()} to {labels.max()}")
+
+
+def check_compiled(model):
+    """Raises a `ValueError` if a model was compiled with losses or metrics, which it ignores."""
+    settings = (model.get_compile_config() or {}) if model.compiled else {}
+    names = ("loss", "loss_weights", "metrics", "weighted_metrics")
+    if found := [name for name in names if settings.get(name)]:
+        raise ValueError(
+            f"`compile` takes no {' or '.join(found)}: a `VAE` has its own, see `objective`"
+        )
+
+
+def check_schedule(model):
+    """Raises a `ValueError` if a compiled model's learning rate schedule has ended at 0."""
+    schedule = model.compiled and model.optimizer.get_config().get("learning_rate")
+    if isinstance(schedule, dict) and not float(model.optimizer.learning_rate):
+        raise ValueError(
+            "the learning rate is 0: its schedule has ended. Compile the model again, with a "
+            "schedule for the steps to come"
+        )
 
 
 def check_networks(encoder, decoder):

@@ -6,7 +6,13 @@ import numbers
 import numpy as np
 
 from vae_keras import beyond  # noqa: F401, for saved models: registers its classes
-from vae_keras.checks import check_images, check_labels, check_networks
+from vae_keras.checks import (
+    check_compiled,
+    check_images,
+    check_labels,
+    check_networks,
+    check_schedule,
+)
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
 from vae_keras.objectives import ELBO, Draw
@@ -157,7 +163,7 @@ class VAE(keras.Model):
     def fit(self, x=None, y=None, *args, **kwargs):
         self._check_inputs(x, y, **kwargs)
         if kwargs.get("epochs", 1) > kwargs.get("initial_epoch", 0):
-            self._check_learning_rate()
+            check_schedule(self)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras's default only gives a warning
         return super().fit(x, y, *args, **kwargs)
@@ -394,22 +400,9 @@ class VAE(keras.Model):
         # XLA, which Keras uses on a GPU, skips the assertion in `check_images`.
         return ops.where((images >= 0) & (images <= 1), images, math.nan)
 
-    def _check_learning_rate(self):
-        schedule = self.compiled and self.optimizer.get_config().get("learning_rate")
-        if isinstance(schedule, dict) and not float(self.optimizer.learning_rate):
-            raise ValueError(
-                "the learning rate is 0: its schedule has ended. Compile the model again, with a "
-                "schedule for the steps to come"
-            )
-
     def _check_inputs(self, x, y, sample_weight=None, class_weight=None, **_):
         """Checks the arrays or the first batch of `fit`, `evaluate` or `predict`, and `compile`."""
-        compiled = (self.get_compile_config() or {}) if self.compiled else {}
-        names = ("loss", "loss_weights", "metrics", "weighted_metrics")
-        if found := [name for name in names if compiled.get(name)]:
-            raise ValueError(
-                f"`compile` takes no {' or '.join(found)}: a `VAE` has its own, see `objective`"
-            )
+        check_compiled(self)
         if isinstance(x, tf.data.Dataset):
             first = next(iter(x.take(1)), None)
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(first)
