@@ -30,6 +30,7 @@ install: $(INSTALLED)  ## create .venv and install the dependencies
 $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 	$(SYSTEM_PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.txt
+	! command -v nvidia-smi > /dev/null || $(PIP) -e .[gpu]
 	@touch $@
 
 sweep: install  ## run a sweep: SWEEP=quick BUDGET=quick DATA=auto|real|embedded DATASET=folder:PATH JOBS=n FORCE=1 RETRY=1 LIMIT=hours CLUSTER=tcp://HOST:PORT

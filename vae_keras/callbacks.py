@@ -74,5 +74,5 @@ class StopAtNaN(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss} in step {batch + 1} of epoch {self.epoch + 1}. Try a "
-                f"lower `learning_rate`."
+                f"lower `learning_rate`; or do the images of a pipeline leave the range [0, 1]?"
             )

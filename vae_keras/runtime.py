@@ -55,7 +55,7 @@ _bias_add = tf.nn.bias_add
 def configure(precision=None):
     """Sets precision, threads and GPU memory for this process; call it before any tensor is made.
 
-    Without a GPU, it also replaces `tf.nn.bias_add`, see `add_bias`.
+    Unless there is exactly one GPU, it also replaces `tf.nn.bias_add`, see `add_bias`.
 
     Args:
         precision: "float32" or "mixed_bfloat16"; by default `$VAE_KERAS_PRECISION`, otherwise
@@ -84,7 +84,8 @@ def configure(precision=None):
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    tf.nn.bias_add = _bias_add if gpus else add_bias  # which Keras's layers call
+    # Keras's layers call it. On a single GPU, XLA has an accurate gradient of its own.
+    tf.nn.bias_add = _bias_add if len(gpus) == 1 else add_bias
     # Products of 10 bits, a GPU's default for float32, are too coarse for densities.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     keras.config.set_dtype_policy(precision)
@@ -97,7 +98,7 @@ def add_bias(value, bias, data_format=None, name=None):
     """Does what `tf.nn.bias_add` does, with an accurate gradient in bfloat16.
 
     On a CPU, TensorFlow's own gradient sums in bfloat16, where 256 + 1 is 256: over a batch of
-    feature maps, the gradient of a bias is far too small.
+    feature maps, the gradient of a bias is far too small. So do parts of its gradient on GPUs.
     """
     if value.dtype != tf.bfloat16:
         return _bias_add(value, bias, data_format, name)

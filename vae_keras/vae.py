@@ -145,7 +145,9 @@ class VAE(keras.Model):
         check_images(images, self.image_shape)
         if not len(images):
             raise ValueError("`adapt` needs at least one image. Received: none")
-        pixels = np.asarray(self._to_unit_range(images[:: max(1, len(images) // NUM_ADAPTED)]))
+        pixels = np.asarray(images[:: max(1, len(images) // NUM_ADAPTED)])
+        scale = 255 if pixels.dtype == "uint8" else 1
+        pixels = pixels.astype("float32") / np.float32(scale)  # not on a GPU: it is too large
         self.prior.adapt(pixels)
         mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
         bias = _last_bias(self.decoder)

@@ -47,8 +47,9 @@ def image_batches(images, labels=None, batch_size=64, shuffle_seed=None):
         raise ValueError(
             f"`shuffle_seed` must be None or a whole number. Received: {shuffle_seed!r}"
         )
-    images = tf.constant(images)
-    labels = None if labels is None else tf.constant(np.asarray(labels))
+    with tf.device("CPU:0"):  # else a GPU would hold the whole data set
+        images = tf.constant(images)
+        labels = None if labels is None else tf.constant(np.asarray(labels))
 
     def gather(positions):
         batch = tf.gather(images, positions)

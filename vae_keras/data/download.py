@@ -88,7 +88,9 @@ def fetch(url, checksum, place):
     )
     pooch.get_logger().setLevel("INFO")  # reports downloads and retries
     with FileLock(Path(folder, f".{name}.lock")):
-        return Path(store.fetch(name, downloader=downloader))
+        path = Path(store.fetch(name, downloader=downloader))
+        path.chmod(0o644)  # others may share the cache
+        return path
 
 
 def fetch_weights(url, md5):

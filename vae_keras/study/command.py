@@ -107,6 +107,7 @@ def _sweep(options):
 def _executor(options):
     """Yields the executor and the number of runs that it executes at a time."""
     if options.cluster is None:
+        _check_gpus()
         jobs = options.jobs or execute.default_jobs()
         with execute.local_executor(jobs) as executor:
             yield executor, jobs
@@ -117,6 +118,18 @@ def _executor(options):
         raise ValueError(f"`--cluster` needs `pip install -e '.[cluster]'`: {error}") from error
     with Client(options.cluster, timeout=CONNECT_SECONDS) as client:
         yield client.get_executor(pure=False), sum(client.nthreads().values())
+
+
+def _check_gpus():
+    """Gives up GPUs that TensorFlow cannot use, and says why: the runs then share the cores."""
+    if not execute.visible_gpus():
+        return
+    code = "from vae_keras import runtime; print(runtime.describe().get('unused_gpu', ''))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    reason = result.stdout.strip() or (result.returncode and result.stderr.strip().splitlines()[-1])
+    if reason:
+        print(f"the GPU is not used: {reason}", flush=True)
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def _check_notebook(notebook):

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from vae_keras.study import command, runs, sweeps
+from vae_keras.study import command, execute, runs, sweeps
 from vae_keras.study.parameters import BEYOND, PARAMETERS
 
 pytestmark = pytest.mark.faults
@@ -206,3 +207,14 @@ def test_a_reader_that_closes_the_pipe_is_no_error():
     command = f"{sys.executable} -m vae_keras.study list | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert result.stdout.startswith("Runs of each sweep") and result.stderr == ""
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_given_up(monkeypatch, tmp_path, capsys):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'A100, 40 GB, 550.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    command._check_gpus()
+    assert capsys.readouterr().out.startswith("the GPU is not used: A100, 40 GB, 550.1: its driver")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1" and execute.visible_gpus() == []

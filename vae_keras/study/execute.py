@@ -47,7 +47,7 @@ def visible_gpus():
     """Lists the GPUs that this process may use, as named in `CUDA_VISIBLE_DEVICES`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [gpu for gpu in visible.split(",") if gpu and gpu != "-1"]
+        return [gpu for gpu in visible.split(",") if gpu not in ("", "-1", "NoDevFiles")]
     if not shutil.which("nvidia-smi"):
         return []
     listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
@@ -56,7 +56,7 @@ def visible_gpus():
 
 
 def shares(jobs):
-    """Divides the machine among jobs: a GPU for each, or else an equal number of threads.
+    """Divides the machine among jobs: an equal number of threads, and a GPU for each if possible.
 
     The number of threads depends only on the number of jobs, because it affects the last digits of
     a training. `VAE_KERAS_THREADS` overrides it.
@@ -67,11 +67,11 @@ def shares(jobs):
     Returns:
         List of dicts of environment variables, one for each job.
     """
-    gpus = visible_gpus()
-    if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]} for job in range(jobs)]
     threads = os.environ.get("VAE_KERAS_THREADS") or str(max(1, num_cores() // jobs))
-    return [{"VAE_KERAS_THREADS": threads, "OMP_NUM_THREADS": threads}] * jobs
+    share, gpus = {"VAE_KERAS_THREADS": threads, "OMP_NUM_THREADS": threads}, visible_gpus()
+    if not gpus:
+        return [share] * jobs
+    return [share | {"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]} for job in range(jobs)]
 
 
 def estimate(todo, records):

@@ -193,11 +193,15 @@ def test_each_job_has_a_gpu(monkeypatch, tmp_path):
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert execute.default_jobs() == 2
-    assert execute.shares(3) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "010"]
+    monkeypatch.setattr(execute, "num_cores", lambda: 8)
+    shares = execute.shares(3)
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0", "1", "0"]
+    assert {share["VAE_KERAS_THREADS"] for share in shares} == {"2"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert execute.visible_gpus() == ["2", "5"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert execute.visible_gpus() == []
+    for none in ("", "-1", "NoDevFiles"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert execute.visible_gpus() == []
 
 
 def test_the_duration_is_estimated_from_similar_runs(valid):
