@@ -50,7 +50,7 @@ def test_what_is_measured_is_written(measured, capsys):
     text = (runs.models_folder() / "bench.md").read_text()
     assert text.count("200 · 2.0x") == len(measure.SHAPES)
     assert "| matrix product" not in text and "on Test with 2 threads" in text
-    assert "50 % (Fashion-MNIST) and 50 % (CIFAR-10) of the rate of matrix products" in text
+    assert "50 % (Fashion-MNIST) and 50 % (CIFAR-10) of the machine's rate" in text
     assert text in capsys.readouterr().out
     assert (runs.images_folder() / "bench.png").exists()
 

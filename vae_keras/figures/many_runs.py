@@ -337,8 +337,8 @@ def _draw_verdict(axes, row, place):
     color, text = style.DATASET_COLORS.get(row["dataset"], "black"), row["verdict"]
     difference, low, high = (row[name] / row["margin"] for name in ("difference", "low", "high"))
     if not np.isnan(difference):  # the claim was tested
-        difference_text = format_difference(row["measure"], row["difference"])
-        text = f"{difference_text} {row['unit'] or label(row['measure'])}, {text}"
+        (number,) = format_difference(row["measure"], row["difference"])
+        text = f"{number} {row['unit'] or label(row['measure'])}, {text}"
         axes.plot([low, high], [place, place], color=color)
         axes.plot(difference, place, "o", color=color, label=label(row["dataset"]))
     options = {"va": "center", "fontsize": 8, "color": color}

@@ -151,7 +151,10 @@ def format_value(column, value):
     return f"{value:,.0f}" if decimals == 0 else f"{value:.{decimals}f}"
 
 
-def format_difference(measure, value):
-    """Formats a difference of a measure: with its sign, and at least two decimals below 1."""
-    decimals = max(COLUMNS[measure][2], 2 if abs(value) < 1 else 1)
-    return f"{value:+.{decimals}f}"
+def format_difference(measure, difference, *ends):
+    """Formats a difference of a measure and the ends of its interval, a list of texts.
+
+    All have their sign and as many decimals: at least one, or two if the difference is below 1.
+    """
+    decimals = max(COLUMNS[measure][2], 2 if abs(difference) < 1 else 1)
+    return [f"{value:+.{decimals}f}" for value in (difference, *ends)]

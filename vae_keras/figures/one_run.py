@@ -122,8 +122,9 @@ def gap_bars(models, title=None):
         Cremer et al., 2018, "Inference Suboptimality in Variational Autoencoders", section 3.
     """
     figure, axes = style.panels(len(models), width=7.0, height=2.4)
+    datasets = list(dict.fromkeys(name for parts in models.values() for name in parts))
     for panel, (model, parts) in zip(axes.flat, models.items(), strict=True):
-        _draw_gap(panel, parts)
+        _draw_gap(panel, parts, datasets)
         panel.set_title(model)
     lowest, highest = zip(*(panel.get_ylim() for panel in axes.flat), strict=True)
     for panel in axes.flat:
@@ -132,12 +133,13 @@ def gap_bars(models, title=None):
     return style.finish(figure, title, [dot] if any(panel.lines[1:] for panel in axes.flat) else [])
 
 
-def _draw_gap(axes, parts):
-    width = 0.8 / len(parts)
-    for number, (dataset, values) in enumerate(parts.items()):
+def _draw_gap(axes, parts, datasets):
+    width = 0.8 / len(datasets)
+    for dataset, values in parts.items():
         seeds = np.array([np.atleast_1d(values[part]) for part in GAP_PARTS])
         seeds = np.concatenate([seeds, seeds.sum(axis=0, keepdims=True)])
-        places = np.array(PLACES) + (number - (len(parts) - 1) / 2) * width
+        offset = datasets.index(dataset) - (len(datasets) - 1) / 2
+        places = np.array(PLACES) + offset * width
         look = {"color": style.DATASET_COLORS.get(dataset, "black"), "label": label(dataset)}
         means = seeds.mean(axis=1)
         axes.bar(places, means, 0.95 * width, **look)

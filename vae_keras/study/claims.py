@@ -325,9 +325,8 @@ def describe(row):
     if pd.isna(row["difference"]):
         return f"**{row['verdict']}**"
     heading, unit, _ = names.COLUMNS[row["measure"]]
-    low, number, high = (
-        names.format_difference(row["measure"], row[name]) for name in ("low", "difference", "high")
-    )
+    values = (row[name] for name in ("difference", "low", "high"))
+    number, low, high = names.format_difference(row["measure"], *values)
     return f"**{row['verdict']}**, {number} {unit or heading} ({low} to {high})"
 
 
