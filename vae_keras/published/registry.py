@@ -55,9 +55,7 @@ def fetch(name):
         ) from error
     try:
         store = pooch.create(folder, BASE_URL, registry={name: sha256}, retry_if_failed=1)
-        path = Path(store.fetch(name))
-        path.chmod(0o644)  # others may share the cache
-        return path
+        return Path(store.fetch(name))
     except (OSError, ValueError) as error:  # no network, or another SHA-256
         raise OSError(
             f"could not download {BASE_URL}{name}: {error}. Connect to the network once, or put "
