@@ -141,8 +141,8 @@ def check_networks(encoder, decoder):
             [tuple(tensor.shape[1:]) for tensor in tensors]
             for tensors in (network.inputs, network.outputs)
         ]
-    last = next((layer for layer in reversed(_layers(decoder)) if _activation(layer)), None)
-    if last is not None and _activation(last) == "sigmoid":
+    last = last_layer(decoder, _activation)
+    if _activation(last) == "sigmoid":
         raise ValueError(
             "`decoder` must return logits, to which the model applies the sigmoid: remove the "
             f"activation of its last layer, {last.name!r}"
@@ -163,10 +163,18 @@ def check_networks(encoder, decoder):
     return images, codes[0], labels[0][0] if labels else 0
 
 
-def _layers(network):
-    """Returns a network's layers, with those of the models in it."""
-    parts = [_layers(layer) if hasattr(layer, "layers") else [layer] for layer in network.layers]
-    return sum(parts, [])
+def last_layer(network, fits):
+    """Returns the last layer that fits, also of the models in a network, or `None`.
+
+    Args:
+        network: a `keras.Model`.
+        fits: function of a layer; its result counts as true or false.
+    """
+    for layer in reversed(network.layers):
+        found = last_layer(layer, fits) if isinstance(layer, keras.Model) else layer
+        if found is not None and fits(found):
+            return found
+    return None
 
 
 def _activation(layer):

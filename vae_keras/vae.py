@@ -12,6 +12,7 @@ from vae_keras.checks import (
     check_labels,
     check_networks,
     check_schedule,
+    last_layer,
 )
 from vae_keras.layers import Sampler
 from vae_keras.losses import LIKELIHOODS, SCALES
@@ -150,7 +151,7 @@ class VAE(keras.Model):
         pixels = pixels.astype("float32") / np.float32(scale)  # not on a GPU: it is too large
         self.prior.adapt(pixels)
         mean = np.clip(pixels.mean(axis=(0, 1, 2), dtype="float64"), 1 / 512, 1 - 1 / 512)
-        bias = _last_bias(self.decoder)
+        bias = getattr(last_layer(self.decoder, lambda layer: layer.weights), "bias", None)
         if bias is None or math.prod(bias.shape) % len(mean):
             raise ValueError(
                 "`adapt` needs a decoder whose last layer with weights has a bias for each "
@@ -427,13 +428,3 @@ def _global_mean(values):
     num_images = tf.cast(tf.size(values), values.dtype)
     replica = tf.distribute.get_replica_context()
     return ops.sum(values) / replica.all_reduce(tf.distribute.ReduceOp.SUM, num_images)
-
-
-def _last_bias(network):
-    """Returns the bias of the last layer that has weights, or `None`."""
-    for layer in reversed(network.layers):
-        if isinstance(layer, keras.Model):
-            return _last_bias(layer)
-        if layer.weights:
-            return getattr(layer, "bias", None)
-    return None

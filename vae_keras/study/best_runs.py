@@ -125,13 +125,7 @@ def main(arguments=None):
         prog="python -m vae_keras.study.best_runs", description=__doc__
     )
     parser.add_argument("dataset", choices=best.SETTINGS)
-    options = parser.parse_args(arguments)
-    try:
-        print(f"written: {run(options.dataset)}")
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return runs.print_path(run, parser.parse_args(arguments).dataset)
 
 
 if __name__ == "__main__":

@@ -168,13 +168,7 @@ def main(arguments=None):
     for name in ENCODERS:
         encoder = experiments.add_parser(name, help="evaluate a decoder with another encoder")
         encoder.add_argument("run", help="name of a finished run's folder, with its model.keras")
-    options = parser.parse_args(arguments)
-    try:
-        print(f"written: {_run(parser, options)}")
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return runs.print_path(_run, parser, parser.parse_args(arguments))
 
 
 def _run(parser, options):

@@ -134,6 +134,20 @@ def fail_run(parameters, reason, again=False):
         write_json(folder / "failed.json", {"reason": reason, "again": again, "epochs": epochs})
 
 
+def print_path(write, *arguments):
+    """Calls a function that writes a record, and prints the path that it returns.
+
+    Returns:
+        The exit code: 0, or 1 after printing an `OSError` or `ValueError` to stderr.
+    """
+    try:
+        print(f"written: {write(*arguments)}")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def read_failure(parameters):
     """Returns `reason` and `again` of a failed run, a dict, or `None` without a readable record."""
     path = models_folder() / run_name(parameters) / "failed.json"
